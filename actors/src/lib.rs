@@ -1,0 +1,1 @@
+//! The rules, actors and ports of GenCharge.

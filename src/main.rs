@@ -1,0 +1,2 @@
+//! The `gencharge` program.
+fn main() {}
