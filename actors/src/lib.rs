@@ -1,1 +1,6 @@
-//! The rules, actors and ports of GenCharge.
+//! The rules of GenCharge, the actors that apply them, and the ports those actors need.
+//!
+//! This crate holds no database, HTTP or broker client: the `gencharge` package implements the ports.
+//! Rules are pure (`decide(state, command) -> effects`); I/O around them is thin.
+
+pub mod kernel;

@@ -1,0 +1,143 @@
+//! The words that rows, messages and answers share. Each is spelt once, here.
+
+use serde::{Deserialize, Serialize};
+
+/// The text is none of the words of its kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("must be one of: {0}")]
+pub struct UnknownWord(pub &'static str);
+
+macro_rules! vocabulary {
+    ($($(#[$doc:meta])* $name:ident { $($(#[$word_doc:meta])* $variant:ident = $word:literal,)* })*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        pub enum $name {
+            $($(#[$word_doc])* #[serde(rename = $word)] $variant,)*
+        }
+
+        impl $name {
+            /// Every word of this kind.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
+
+            /// The word as stored and shown.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $word,)* }
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = UnknownWord;
+
+            fn from_str(text: &str) -> Result<Self, UnknownWord> {
+                match text {
+                    $($word => Ok(Self::$variant),)*
+                    _ => Err(UnknownWord(concat!($($word, " ",)*).trim_ascii_end())),
+                }
+            }
+        }
+    )*};
+}
+
+vocabulary! {
+    /// How a customer is billed, and which plans fit a number.
+    UserType {
+        /// Pays before use.
+        Prepaid = "prepaid",
+        /// Pays after use.
+        Postpaid = "postpaid",
+    }
+    /// A customer's state.
+    AccountStatus {
+        /// May do everything.
+        Active = "active",
+        /// Stopped by an administrator.
+        Blocked = "blocked",
+        /// Paused by the customer; the next sign-in wakes it.
+        Deactive = "deactive",
+    }
+    /// How a transaction is paid.
+    PaymentMethod {
+        /// Unified Payments Interface, through the gateway.
+        Upi = "UPI",
+        /// Card, through the gateway.
+        Card = "Card",
+        /// Net banking, through the gateway.
+        NetBanking = "NetBanking",
+        /// The payer's wallet.
+        Wallet = "Wallet",
+    }
+    /// Why a transaction exists.
+    Source {
+        /// Someone recharged a number (also the cashback it earned).
+        Recharge = "recharge",
+        /// Money put into a wallet.
+        WalletTopup = "wallet_topup",
+        /// Money given back.
+        Refund = "refund",
+        /// A referral paid off.
+        ReferralReward = "referral_reward",
+        /// An autopay rule recharged a number.
+        Autopay = "autopay",
+    }
+    /// What a transaction is about.
+    Category {
+        /// Money in a wallet.
+        Wallet = "wallet",
+        /// A plan for a number.
+        Service = "service",
+    }
+    /// The direction of a transaction, seen by its user.
+    TxnType {
+        /// Money in.
+        Credit = "credit",
+        /// Money out.
+        Debit = "debit",
+    }
+    /// How a transaction ended.
+    TxnStatus {
+        /// Done.
+        Success = "success",
+        /// Not done; no money moved.
+        Failed = "failed",
+        /// Waiting for the gateway.
+        Pending = "pending",
+    }
+    /// Where a bought plan stands.
+    SubscriptionStatus {
+        /// In use: at most one per number.
+        Active = "active",
+        /// Over, or superseded.
+        Expired = "expired",
+        /// Waiting for its turn.
+        Queued = "queued",
+    }
+    /// When a bought plan starts.
+    ActivationMode {
+        /// At once, superseding the active one.
+        Activate = "activate",
+        /// After everything already bought.
+        Queue = "queue",
+    }
+    /// Whether a plan or offer can be used.
+    CatalogueStatus {
+        /// It can.
+        Active = "active",
+        /// It cannot.
+        Inactive = "inactive",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_survive_the_round_trip() {
+        for word in Source::ALL {
+            assert_eq!(word.as_str().parse(), Ok(*word));
+            assert_eq!(serde_json::to_string(word).unwrap(), format!("\"{}\"", word.as_str()));
+        }
+        assert_eq!("PREPAID".parse::<UserType>(), Err(UnknownWord("prepaid postpaid")));
+    }
+}
