@@ -1,1 +1,4 @@
-//! GenCharge.
+//! GenCharge: prepaid and postpaid mobile recharge. The rules and actors live in `gencharge-actors`; this package gives
+//! them HTTP, a command line and their stores.
+
+pub mod http;
