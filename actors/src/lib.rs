@@ -4,3 +4,4 @@
 //! Rules are pure (`decide(state, command) -> effects`); I/O around them is thin.
 
 pub mod kernel;
+pub mod runtime;
