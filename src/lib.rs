@@ -1,4 +1,6 @@
 //! GenCharge: prepaid and postpaid mobile recharge. The rules and actors live in `gencharge-actors`; this package gives
 //! them HTTP, a command line and their stores.
 
+pub mod config;
 pub mod http;
+pub mod platform;

@@ -1,0 +1,152 @@
+//! The table of settings, and what to say about a name that is not in it.
+
+/// One setting as a user sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct Setting {
+    /// The name in the environment.
+    pub name: &'static str,
+    /// The default as text; empty when there is none or when it depends on something else (`about` tells).
+    pub default: &'static str,
+    /// What it does, for `.env.example`.
+    pub about: &'static str,
+}
+
+/// Requests per minute and client address in production, when nothing is set.
+pub(super) const PRODUCTION_IP_LIMIT: u32 = 600;
+
+const fn setting(name: &'static str, default: &'static str, about: &'static str) -> Setting {
+    Setting { name, default, about }
+}
+
+/// Every setting there is.
+pub const SETTINGS: &[Setting] = &[
+    setting("GENCHARGE_ENV", "development", "development or production"),
+    setting("GENCHARGE_BIND", "127.0.0.1:8000", "address and port of the HTTP server"),
+    setting("GENCHARGE_DATA_DIR", "./data", "folder for the embedded database, keys and files"),
+    setting("GENCHARGE_HTTP_WORKERS", "", "HTTP threads; the number of cores when not set"),
+    setting(
+        "GENCHARGE_IP_REQUESTS_PER_MINUTE",
+        "",
+        "per client address; 0 = off; when not set: 0 in development, 600 in production",
+    ),
+    setting(
+        "GENCHARGE_TRUSTED_PROXIES",
+        "",
+        "addresses or networks (10.0.0.0/8), by comma, whose forwarded client address is believed",
+    ),
+    setting(
+        "GENCHARGE_CORS_ORIGINS",
+        "",
+        "origins of browsers that may call, by comma (https://shop.example.com)",
+    ),
+    setting(
+        "GENCHARGE_SECRET_KEY",
+        "",
+        "signs tokens; at least 32 bytes; required in production, made and kept in the data folder in development",
+    ),
+    setting("GENCHARGE_DEV_OTP", "0", "1 = answers carry the one-time code; refused in production"),
+    setting("GENCHARGE_ACCESS_TOKEN_TTL", "60s", "life of an access token"),
+    setting("GENCHARGE_REFRESH_TOKEN_TTL", "2d", "life of a refresh token"),
+    setting("GENCHARGE_OTP_TTL", "5m", "life of a one-time code"),
+    setting("GENCHARGE_OTP_PER_HOUR", "10", "one-time codes sent to one phone number in an hour"),
+    setting(
+        "GENCHARGE_SUPERADMIN_PHONE",
+        "",
+        "serve creates this admin when there is none (9000000001 in the demo data)",
+    ),
+    setting(
+        "GENCHARGE_SMS_URL",
+        "",
+        "the SMS provider's address; required in production, data/sms.log in development",
+    ),
+    setting(
+        "GENCHARGE_PAYMENT_GATEWAY",
+        "",
+        "sandbox is the only one and the default in development; production wants it said in words",
+    ),
+    setting("GENCHARGE_MAX_QUEUED_PLANS", "12", "plans that may wait behind the active one of a number"),
+    setting("GENCHARGE_MAX_TOPUP", "50000", "largest single wallet top-up, in rupees"),
+    setting("GENCHARGE_MAX_WALLET_BALANCE", "0", "largest wallet balance, in rupees; 0 = no limit"),
+    setting(
+        "GENCHARGE_WALLET_SHARDS",
+        "2",
+        "wallet actors, each with its own SQL connection; about one per PostgreSQL core",
+    ),
+    setting("GENCHARGE_HOME_REGION", "IN", "ten-digit phone numbers are numbers of this region"),
+    setting(
+        "GENCHARGE_TIMEZONE",
+        "Asia/Kolkata",
+        "days and months of reports and analytics are counted in it",
+    ),
+    setting(
+        "DATABASE_URL",
+        "",
+        "postgres://user:password@host:5432/name; when not set, a private PostgreSQL runs under the data folder",
+    ),
+    setting("GENCHARGE_DB_CONNECTIONS", "16", "size of the SQL connection pool"),
+    setting(
+        "GENCHARGE_PG_BIN",
+        "",
+        "folder of initdb and postgres for the embedded database; found by itself when not set",
+    ),
+    setting(
+        "GENCHARGE_PG_SHARED_BUFFERS_MB",
+        "",
+        "memory of the embedded database, in MB; from the machine's size when not set",
+    ),
+    setting("GENCHARGE_OUTBOX_RETENTION", "2d", "how long delivered events are kept in the outbox"),
+    setting("MONGODB_URL", "", "documents; not used by this version yet, serve refuses it"),
+    setting("REDIS_URL", "", "short-lived state; not used by this version yet, serve refuses it"),
+    setting("AMQP_URL", "", "message broker; not used by this version yet, serve refuses it"),
+    setting("GENCHARGE_LOG", "info", "log filter, for example info,gencharge=debug"),
+    setting(
+        "GENCHARGE_ACCESS_LOG",
+        "",
+        "file of the JSON log of requests; access.log in the data folder when not set; off = none",
+    ),
+];
+
+/// The default text of a setting.
+pub(super) fn default(name: &str) -> Option<&'static str> {
+    SETTINGS.iter().find(|setting| setting.name == name).map(|setting| setting.default)
+}
+
+/// Whether the name is a setting or claims to be one.
+pub(super) fn is_ours(name: &str) -> bool {
+    name.starts_with("GENCHARGE_") || SETTINGS.iter().any(|setting| setting.name == name)
+}
+
+/// What to say about a `GENCHARGE_*` name that no setting has. Names for the tests (`GENCHARGE_TEST_*`) are let be.
+pub(super) fn unknown(name: &str) -> Option<String> {
+    let known = SETTINGS.iter().any(|setting| setting.name == name);
+    if known || !name.starts_with("GENCHARGE_") || name.starts_with("GENCHARGE_TEST_") {
+        return None;
+    }
+    let nearest = SETTINGS
+        .iter()
+        .map(|setting| (distance(name, setting.name), setting.name))
+        .min()
+        .filter(|(distance, _)| *distance <= 5);
+    Some(match nearest {
+        Some((_, nearest)) => format!("{name}: no such setting; did you mean {nearest}?"),
+        None => format!("{name}: no such setting"),
+    })
+}
+
+/// Levenshtein's distance.
+fn distance(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, from) in a.bytes().enumerate() {
+        let mut next = Vec::with_capacity(row.len());
+        let mut left = i.saturating_add(1);
+        next.push(left);
+        for (to, pair) in b.bytes().zip(row.windows(2)) {
+            let &[diagonal, above] = pair else { continue };
+            let replaced = diagonal.saturating_add(usize::from(from != to));
+            left = replaced.min(above.saturating_add(1)).min(left.saturating_add(1));
+            next.push(left);
+        }
+        row = next;
+    }
+    row.last().copied().unwrap_or_default()
+}

@@ -1,0 +1,3 @@
+//! What the features stand on: stores, folders, processes. Nothing in here knows a feature.
+
+pub mod data_folder;
