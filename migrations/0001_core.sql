@@ -308,18 +308,23 @@ CREATE INDEX idempotency_keys_created_brin ON idempotency_keys USING brin (creat
 
 -- ---------------------------------------------------------------- outbox
 
--- One row per business transaction of the database; its events follow it. Claimed with a lease, then marked delivered.
+-- One row per business transaction of the database; its events follow it. Claimed with a lease, then marked delivered;
+-- parked when it was refused too often (it stays until someone looks).
 CREATE TABLE outbox_batches (
     batch_id      bigint PRIMARY KEY,
     created_at    timestamptz NOT NULL,
     events        integer NOT NULL CHECK (events > 0),
     claimed_until timestamptz,
     attempts      integer NOT NULL DEFAULT 0,
-    delivered_at  timestamptz
+    delivered_at  timestamptz,
+    parked_at     timestamptz,
+    last_error    text,
+    CHECK (delivered_at IS NULL OR parked_at IS NULL)
 ) WITH (fillfactor = 70);
-CREATE INDEX outbox_batches_waiting_idx ON outbox_batches (batch_id) WHERE delivered_at IS NULL;
+CREATE INDEX outbox_batches_waiting_idx ON outbox_batches (batch_id) WHERE delivered_at IS NULL AND parked_at IS NULL;
+CREATE INDEX outbox_batches_parked_idx ON outbox_batches (batch_id) WHERE parked_at IS NOT NULL;
 
--- Insert-only, dropped by day.
+-- Insert-only, dropped by day. created_at equals the batch's, which names the partition.
 CREATE TABLE outbox_events (
     event_id   bigint NOT NULL,
     batch_id   bigint NOT NULL,
@@ -362,13 +367,16 @@ SELECT ensure_partitions('outbox_events', 'day', now() - interval '1 day', now()
 
 -- ---------------------------------------------------------------- documents
 
--- Notices for people. The id is derived from the event that caused it, so that a repeated delivery changes nothing.
+-- Notices for people. The id is derived from the event that caused it, so that a repeated delivery changes nothing; it
+-- begins with the event's time, so that rows and index grow at their end.
 CREATE TABLE notifications (
-    notification_id text PRIMARY KEY CHECK (notification_id ~ '^[0-9a-f]{24}$'),
-    recipient_type  text NOT NULL,
+    notification_id text COLLATE "C" PRIMARY KEY CHECK (length(notification_id) = 24),
+    recipient_type  text COLLATE "C" NOT NULL,
     recipient_id    bigint,
     created_at      timestamptz NOT NULL,
     scheduled_at    timestamptz,
     document        jsonb NOT NULL
 );
-CREATE INDEX notifications_recipient_idx ON notifications (recipient_type, recipient_id, created_at DESC);
+CREATE INDEX notifications_recipient_idx
+    ON notifications (recipient_id, recipient_type, created_at DESC, notification_id DESC);
+COMMENT ON COLUMN notifications.document IS 'what the columns do not say';

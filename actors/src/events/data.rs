@@ -1,0 +1,149 @@
+//! The data of each event type. Ids are numbers, amounts rupees as text with two decimals, times RFC 3339 in UTC,
+//! phones E.164 with a plus sign.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::wire;
+use crate::kernel::{
+    OfferId, Paise, PaymentMethod, PhoneNumber, PlanId, Source, SubscriptionId, SubscriptionStatus, TxnId,
+    UserId,
+};
+
+/// `gencharge.recharge.completed.v1`: price - discount = wallet amount + gateway amount.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RechargeCompleted {
+    /// The recharge's transaction.
+    pub txn_id: TxnId,
+    /// The payer's wallet's sequence at this transaction: orders the events of one payer.
+    pub wallet_seq: i64,
+    /// Who paid.
+    pub user_id: UserId,
+    /// Owner of the number: the payer, or someone else.
+    pub beneficiary_id: UserId,
+    /// The number.
+    #[serde(with = "wire::phone")]
+    pub to_phone: PhoneNumber,
+    /// The plan bought for the number.
+    pub subscription_id: SubscriptionId,
+    /// Running at once, or queued.
+    pub subscription_status: SubscriptionStatus,
+    /// The plan.
+    pub plan_id: PlanId,
+    /// Its name at that time.
+    pub plan_name: Arc<str>,
+    /// The offer used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offer_id: Option<OfferId>,
+    /// List price.
+    #[serde(with = "wire::amount")]
+    pub price: Paise,
+    /// Taken off by the offer.
+    #[serde(with = "wire::amount")]
+    pub discount: Paise,
+    /// Paid from the wallet.
+    #[serde(with = "wire::amount")]
+    pub wallet_amount: Paise,
+    /// Paid through the gateway.
+    #[serde(with = "wire::amount")]
+    pub gateway_amount: Paise,
+    /// Put back into the payer's wallet by the offer.
+    #[serde(with = "wire::amount")]
+    pub cashback: Paise,
+    /// How it was paid.
+    pub payment_method: PaymentMethod,
+    /// By hand or by autopay.
+    pub source: Source,
+    /// The plan runs from here.
+    #[serde(with = "wire::moment")]
+    pub valid_from: DateTime<Utc>,
+    /// The plan runs to here.
+    #[serde(with = "wire::moment")]
+    pub valid_to: DateTime<Utc>,
+    /// The transaction's time.
+    #[serde(with = "wire::moment")]
+    pub occurred_at: DateTime<Utc>,
+}
+
+/// `gencharge.wallet.topped_up.v1`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WalletToppedUp {
+    /// The payer's transaction.
+    pub txn_id: TxnId,
+    /// The payer's wallet's sequence at this transaction.
+    pub wallet_seq: i64,
+    /// Who paid.
+    pub user_id: UserId,
+    /// Whose wallet got the money.
+    pub beneficiary_id: UserId,
+    /// The receiver's number.
+    #[serde(with = "wire::phone")]
+    pub to_phone: PhoneNumber,
+    /// What arrived.
+    #[serde(with = "wire::amount")]
+    pub amount: Paise,
+    /// How it was paid (`Wallet`: out of the payer's own).
+    pub payment_method: PaymentMethod,
+    /// A top-up, refund or reward.
+    pub source: Source,
+    /// The transaction's time.
+    #[serde(with = "wire::moment")]
+    pub occurred_at: DateTime<Utc>,
+}
+
+/// `gencharge.subscription.activated.v1`: a queued plan's turn came (a recharge that starts at once says so itself).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SubscriptionActivated {
+    /// The plan bought for the number.
+    pub subscription_id: SubscriptionId,
+    /// The transaction that bought it.
+    pub txn_id: TxnId,
+    /// Owner of the number.
+    pub user_id: UserId,
+    /// The number.
+    #[serde(with = "wire::phone")]
+    pub phone: PhoneNumber,
+    /// The plan.
+    pub plan_id: PlanId,
+    /// Its name, unless the plan is gone from the catalogue.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan_name: Option<Arc<str>>,
+    /// The plan runs from here.
+    #[serde(with = "wire::moment")]
+    pub valid_from: DateTime<Utc>,
+    /// The plan runs to here.
+    #[serde(with = "wire::moment")]
+    pub valid_to: DateTime<Utc>,
+    /// When it was activated.
+    #[serde(with = "wire::moment")]
+    pub occurred_at: DateTime<Utc>,
+}
+
+/// `gencharge.subscription.expired.v1`: a running plan reached its end or was superseded.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SubscriptionExpired {
+    /// The plan bought for the number.
+    pub subscription_id: SubscriptionId,
+    /// The transaction that bought it.
+    pub txn_id: TxnId,
+    /// Owner of the number.
+    pub user_id: UserId,
+    /// The number.
+    #[serde(with = "wire::phone")]
+    pub phone: PhoneNumber,
+    /// The plan.
+    pub plan_id: PlanId,
+    /// Its name, unless the plan is gone from the catalogue.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan_name: Option<Arc<str>>,
+    /// True when another plan took its place before its time.
+    pub superseded: bool,
+    /// Its end.
+    #[serde(with = "wire::moment")]
+    pub valid_to: DateTime<Utc>,
+    /// When it was marked expired.
+    #[serde(with = "wire::moment")]
+    pub occurred_at: DateTime<Utc>,
+}
