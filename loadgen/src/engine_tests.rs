@@ -207,7 +207,9 @@ fn recharges_pay_for_the_own_number_and_hot_ones_for_others() {
         assert_ne!(body["phone_number"], LINES[0].phone);
         assert_eq!(body.get("activation_mode"), None);
     }
-    assert!(Money::new(Shape::recharge(Payer::First, 7, None), "h", &LINES[..1], 1, (1, 1), 0, None).is_err());
+    assert!(
+        Money::new(Shape::recharge(Payer::First, 7, None), "h", &LINES[..1], 1, (1, 1), 0, None).is_err()
+    );
 }
 
 /// Answers by key as the product does; `forgets` every tenth replay.
