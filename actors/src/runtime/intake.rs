@@ -20,8 +20,15 @@ use tokio::sync::mpsc::{self, error::TryRecvError};
 
 use super::{handle::Parcel, probe::State};
 
-/// What an actor does last, in an orderly shutdown.
-pub trait Drain: Actor<Context = Context<Self>> {
+/// What the runtime asks of an actor beyond its handlers. An empty `impl` suits most.
+pub trait Lifecycle: Actor<Context = Context<Self>> {
+    /// Called after each run of handled messages: the mailbox was empty, or the run reached
+    /// [`Limits::turn`](super::Limits::turn) messages, or a handler began a `ctx.wait`.
+    ///
+    /// The place to begin a batch with what the handlers piled up; do it in `ctx.wait`, and the next batch forms
+    /// in the mailbox meanwhile.
+    fn after_turn(&mut self, _ctx: &mut Context<Self>) {}
+
     /// Called when the mailbox is closed and every accepted message has been handed to its handler.
     ///
     /// Resolve when all that the actor still holds is finished: a batch being committed, rows to flush. The
@@ -92,28 +99,37 @@ impl<A: Actor> Intake<A> {
     }
 }
 
-impl<A: Drain> Intake<A> {
+impl<A: Lifecycle> Intake<A> {
+    /// Hands over at most one turn of messages; ready when the mailbox is closed and empty.
     fn take_in(&mut self, actor: &mut A, ctx: &mut Context<A>, task: &mut Task<'_>) -> Poll<()> {
-        for _ in 0..self.turn {
-            if ctx.waiting() {
-                // The context polls all its futures again when the wait is over: no waker is needed.
-                return Poll::Pending;
-            }
+        let mut handled = 0;
+        let mut more = true;
+        // A waiting context polls all its futures again when the wait is over: no waker is needed then.
+        while handled < self.turn && !ctx.waiting() {
             match self.desk.poll_next(task) {
-                Poll::Ready(Some(parcel)) => parcel.open(actor, ctx),
-                Poll::Ready(None) => {
-                    self.last = Last::Draining(actor.drain(ctx));
-                    return Poll::Ready(());
+                Poll::Ready(Some(parcel)) => {
+                    parcel.open(actor, ctx);
+                    handled += 1;
                 }
-                Poll::Pending => return Poll::Pending,
+                Poll::Ready(None) if handled == 0 => return Poll::Ready(()),
+                Poll::Ready(None) => break,
+                Poll::Pending => {
+                    more = false;
+                    break;
+                }
             }
         }
-        task.waker().wake_by_ref();
+        if handled > 0 {
+            actor.after_turn(ctx);
+        }
+        if more && !ctx.waiting() {
+            task.waker().wake_by_ref();
+        }
         Poll::Pending
     }
 }
 
-impl<A: Drain> ActorFuture<A> for Intake<A> {
+impl<A: Lifecycle> ActorFuture<A> for Intake<A> {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, actor: &mut A, ctx: &mut Context<A>, task: &mut Task<'_>) -> Poll<()> {
@@ -121,7 +137,10 @@ impl<A: Drain> ActorFuture<A> for Intake<A> {
         this.desk.turns.set(this.desk.turns.get().wrapping_add(1));
         loop {
             match &mut this.last {
-                Last::NotYet => std::task::ready!(this.take_in(actor, ctx, task)),
+                Last::NotYet => {
+                    std::task::ready!(this.take_in(actor, ctx, task));
+                    this.last = Last::Draining(actor.drain(ctx));
+                }
                 Last::Draining(rest) => {
                     std::task::ready!(rest.as_mut().poll(actor, ctx, task));
                     this.last = Last::Answering;

@@ -3,17 +3,17 @@
 //! # Adding an actor
 //!
 //! 1. An actix actor with actix message handlers, that keeps the [`Probe`] (or gauges made from it).
-//! 2. `impl Drain for` it: empty, if all its work is done when its asks are answered.
+//! 2. `impl Lifecycle for` it: empty, if all its work is done when its asks are answered and it does not batch.
 //! 3. [`Universe::supervise`] with a name, limits and a factory; give the [`Handle`] to those who ask.
 //!
 //! ```
 //! use std::time::Duration;
 //! use actix::{Actor, Context, Handler, Message, System};
-//! use gencharge_actors::runtime::{Drain, Gauge, Spec, Universe};
+//! use gencharge_actors::runtime::{Gauge, Lifecycle, Spec, Universe};
 //!
 //! struct Adder { sum: u64, additions: Gauge }
 //! impl Actor for Adder { type Context = Context<Self>; }
-//! impl Drain for Adder {}
+//! impl Lifecycle for Adder {}
 //!
 //! struct Add(u64);
 //! impl Message for Add { type Result = u64; }
@@ -49,9 +49,9 @@
 //! - `ctx.wait` also stops the mailbox, so that the mailbox's bound holds for all the work accepted. A `ctx.wait`
 //!   longer than [`Limits::ping_deadline`] counts as a freeze; give awaits inside it their own shorter timeouts.
 //!   A freeze in a `ctx.spawn`ed future is not seen, as the mailbox is still read: it needs a timeout of its own.
-//! - To batch: the handler puts its message and an `OneshotSender` on a pile and calls `ctx.notify(Flush)` for the
-//!   first; the flush comes when the mailbox is empty or [`Limits::turn`] messages were taken, and commits in
-//!   `ctx.wait`.
+//! - To batch: the handler makes [`later`], keeps the [`Reply`] with the message on a pile and returns the
+//!   [`Later`]; [`Lifecycle::after_turn`] begins the batch in `ctx.wait`, which answers each reply. (A
+//!   `ResponseActFuture` per message instead is polled at every wake of the actor: 256 of them cost 256 polls.)
 //! - A panic in a handler or in a future of the context ends this life. (A plain `ResponseFuture` runs outside of
 //!   the context: its panic only leaves its caller with "unknown", and no restart comes.) Prefer
 //!   [`Probe::fail`] for errors that need a fresh start.
@@ -61,6 +61,7 @@
 mod handle;
 mod intake;
 mod probe;
+mod reply;
 mod supervisor;
 #[cfg(test)]
 mod tests;
@@ -68,8 +69,9 @@ mod universe;
 
 pub use self::{
     handle::{AskError, Handle, NotAccepted},
-    intake::Drain,
+    intake::Lifecycle,
     probe::{ActorState, Gauge, Probe, Status},
+    reply::{Later, Reply, later},
     supervisor::{Fatal, Limits},
     universe::{ShutdownError, Spec, Stage, StartError, Universe},
 };

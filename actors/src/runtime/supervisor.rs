@@ -21,7 +21,7 @@ use tokio::{
 
 use super::{
     handle::Parcel,
-    intake::{Desk, Drain, Intake},
+    intake::{Desk, Intake, Lifecycle},
     probe::{Probe, State, Status},
 };
 
@@ -32,8 +32,7 @@ pub struct Limits {
     pub mailbox: usize,
     /// Messages handled before the actor's other futures have their turn. At least 1.
     ///
-    /// A handler that puts its message on a pile and calls `ctx.notify(Flush)` once per pile gets piles of up
-    /// to this size.
+    /// For an actor that begins a batch in [`Lifecycle::after_turn`], the most that a batch can hold.
     pub turn: usize,
     /// Restarts allowed within [`Limits::within`]; one more crash and the actor is given up.
     pub restarts: u32,
@@ -110,7 +109,7 @@ enum Ending {
 /// Runs the actor's lives until it is stopped, drained or given up.
 pub(super) async fn supervise<A, F>(post: Post<A, F>)
 where
-    A: Drain,
+    A: Lifecycle,
     F: Fn(&Probe) -> A,
 {
     let Post { state, limits, mailbox, orders, fatal, factory } = post;
@@ -185,7 +184,7 @@ struct Supervisor<A: Actor> {
 
 type Life = Pin<Box<dyn Future<Output = Result<(), Box<dyn Any + Send>>>>>;
 
-impl<A: Drain> Supervisor<A> {
+impl<A: Lifecycle> Supervisor<A> {
     async fn live(&mut self, factory: &impl Fn(&Probe) -> A) -> Ending {
         let actor = match catch_unwind(AssertUnwindSafe(|| factory(&self.probe))) {
             Ok(actor) => actor,
@@ -213,8 +212,9 @@ impl<A: Drain> Supervisor<A> {
             }
             tokio::select! {
                 end = life.as_mut() => return match end {
+                    // Even a panic in `stopped` comes too late to undo a finished drain.
+                    _ if self.desk.drained() => Ending::Done,
                     Err(panic) => Ending::Panicked(text_of(panic.as_ref())),
-                    Ok(()) if self.desk.drained() => Ending::Done,
                     Ok(()) => Ending::Quit,
                 },
                 order = self.orders.changed() => if order.is_err() {

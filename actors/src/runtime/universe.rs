@@ -19,7 +19,7 @@ use tokio::{
 
 use super::{
     handle::{Handle, Parcel},
-    intake::Drain,
+    intake::Lifecycle,
     probe::{ActorState, Probe, State, Status, lock},
     supervisor::{Fatal, FatalSender, Limits, Order, Post, give_up, supervise},
 };
@@ -190,7 +190,7 @@ impl Universe {
     /// [`StartError`]; nothing was started.
     pub fn supervise<A, F>(&self, spec: Spec, factory: F) -> Result<Handle<A>, StartError>
     where
-        A: Drain,
+        A: Lifecycle,
         F: Fn(&Probe) -> A + Send + 'static,
     {
         let Spec { name, limits, stage, arbiter } = spec;
