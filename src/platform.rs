@@ -1,3 +1,4 @@
 //! What the features stand on: stores, folders, processes. Nothing in here knows a feature.
 
 pub mod data_folder;
+pub mod postgres;
