@@ -1,2 +1,5 @@
 //! The `gencharge` program.
-fn main() {}
+
+fn main() -> std::process::ExitCode {
+    gencharge::cli::main()
+}

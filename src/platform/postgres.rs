@@ -82,8 +82,7 @@ impl Database {
     /// When a first connection does not succeed.
     pub async fn connect(options: PgConnectOptions, connections: u32) -> Result<Database, DatabaseError> {
         let options = options.application_name("gencharge");
-        let unreachable =
-            |reason: String| DatabaseError::Unreachable { place: describe(&options), reason };
+        let unreachable = |reason: String| DatabaseError::Unreachable { place: describe(&options), reason };
         match tokio::time::timeout(CONNECT_TIMEOUT, options.connect()).await {
             Err(_) => return Err(unreachable("no answer within 15 s".to_owned())),
             Ok(Err(error)) => return Err(unreachable(error.to_string())),
@@ -165,8 +164,6 @@ fn pool_options(connections: u32) -> PgPoolOptions {
         .max_lifetime(Duration::from_secs(3600))
         .test_before_acquire(false)
         .before_acquire(|connection, rested| {
-            Box::pin(async move {
-                Ok(rested.idle_for < TRUSTED_IDLE || connection.ping().await.is_ok())
-            })
+            Box::pin(async move { Ok(rested.idle_for < TRUSTED_IDLE || connection.ping().await.is_ok()) })
         })
 }

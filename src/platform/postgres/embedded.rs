@@ -141,11 +141,14 @@ impl Shared {
         loop {
             let found = self.ensure_running().await?;
             if let Some(place) = Place::recorded(&self.data)
-                && Postmaster::find(&place.cluster())
-                    .is_some_and(|running| running.stage() == Stage::Ready && running.listens_in(&place.socket))
+                && Postmaster::find(&place.cluster()).is_some_and(|running| {
+                    running.stage() == Stage::Ready && running.listens_in(&place.socket)
+                })
             {
                 match found {
-                    Found::Attached => tracing::info!(data_folder = %self.data.display(), "using the database of the process that runs already"),
+                    Found::Attached => {
+                        tracing::info!(data_folder = %self.data.display(), "using the database of the process that runs already")
+                    }
                     Found::Running => tracing::info!("took over the database that was still running"),
                     Found::Started => {}
                 }
@@ -220,11 +223,18 @@ impl Shared {
             }
             if spoken.elapsed() > Duration::from_secs(5) {
                 spoken = Instant::now();
-                tracing::info!(seconds = begun.elapsed().as_secs(), "the embedded database is still starting");
+                tracing::info!(
+                    seconds = begun.elapsed().as_secs(),
+                    "the embedded database is still starting"
+                );
             }
             sleep(LOOK).await;
         }
-        Err(EmbeddedError::TooLate { what: "did not start", seconds: START.as_secs(), log: place.log_folder() })
+        Err(EmbeddedError::TooLate {
+            what: "did not start",
+            seconds: START.as_secs(),
+            log: place.log_folder(),
+        })
     }
 
     async fn find_binaries(&self, cluster: &Path) -> Result<Binaries, EmbeddedError> {
@@ -317,7 +327,14 @@ async fn watch_cluster(shared: Arc<Shared>, mut stopped: watch::Receiver<bool>) 
 }
 
 fn lock_file(path: &Path) -> Result<File, EmbeddedError> {
-    File::options().read(true).write(true).create(true).truncate(false).mode(0o600).open(path).map_err(at(path))
+    File::options()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path)
+        .map_err(at(path))
 }
 
 /// Takes a share in the cluster; waits while the last user is stopping it.
@@ -414,7 +431,9 @@ fn connect_options(place: &Place, database: &str) -> PgConnectOptions {
 
 /// `initdb` makes no database of our name.
 async fn create_database(place: &Place) -> Result<(), EmbeddedError> {
-    let code = |error: &sqlx::Error| error.as_database_error().and_then(|error| error.code().map(|code| code.into_owned()));
+    let code = |error: &sqlx::Error| {
+        error.as_database_error().and_then(|error| error.code().map(|code| code.into_owned()))
+    };
     match connect_options(place, NAME).connect().await {
         Ok(connection) => return Ok(connection.close().await?),
         Err(error) if code(&error).as_deref() == Some("3D000") => {}

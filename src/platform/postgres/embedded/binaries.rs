@@ -30,7 +30,10 @@ pub(super) fn find(wanted: Option<&Path>, cluster: &Path) -> Result<Binaries, Em
     // The sort is stable: among equal versions the first place looked at wins.
     found.sort_by_key(|binaries| std::cmp::Reverse(binaries.major));
     let Ok(version) = fs::read_to_string(cluster.join("PG_VERSION")) else {
-        return found.into_iter().next().ok_or_else(|| EmbeddedError::NoBinaries { looked: listed(&folders) });
+        return found
+            .into_iter()
+            .next()
+            .ok_or_else(|| EmbeddedError::NoBinaries { looked: listed(&folders) });
     };
     let needed = version.trim();
     let majors: Vec<String> = found.iter().map(|binaries| binaries.major.to_string()).collect();

@@ -29,7 +29,9 @@ pub enum EmbeddedError {
         found: String,
     },
     /// A file or folder.
-    #[error("{path}: {source}; the embedded database needs it (GENCHARGE_DATA_DIR chooses the folder, DATABASE_URL another server)")]
+    #[error(
+        "{path}: {source}; the embedded database needs it (GENCHARGE_DATA_DIR chooses the folder, DATABASE_URL another server)"
+    )]
     Io {
         /// Which one.
         path: PathBuf,
@@ -48,7 +50,9 @@ pub enum EmbeddedError {
         other: PathBuf,
     },
     /// The folder belongs to somebody else.
-    #[error("{path} belongs to the user with id {owner}: run this command as that user or as root, or choose another GENCHARGE_DATA_DIR")]
+    #[error(
+        "{path} belongs to the user with id {owner}: run this command as that user or as root, or choose another GENCHARGE_DATA_DIR"
+    )]
     Foreign {
         /// The cluster.
         path: PathBuf,
@@ -56,7 +60,9 @@ pub enum EmbeddedError {
         owner: u32,
     },
     /// As root, but with nobody to run PostgreSQL as.
-    #[error("PostgreSQL does not run as root, and neither the user `postgres` nor `nobody` exists: create one, or set DATABASE_URL")]
+    #[error(
+        "PostgreSQL does not run as root, and neither the user `postgres` nor `nobody` exists: create one, or set DATABASE_URL"
+    )]
     NoAccount,
     /// A program of PostgreSQL failed.
     #[error("{program} failed: {output}")]

@@ -235,8 +235,11 @@ fn socket_folder(
     let mut bytes = [0_u8; 8];
     rand::rngs::SysRng.try_fill_bytes(&mut bytes).map_err(|error| at(home)(io::Error::other(error)))?;
     let folder = std::env::temp_dir().join(format!("gencharge-{:016x}", u64::from_le_bytes(bytes)));
-    let folder =
-        if folder.as_os_str().len() <= LONGEST_SOCKET_FOLDER { folder } else { Path::new("/tmp").join(folder.file_name().unwrap_or_default()) };
+    let folder = if folder.as_os_str().len() <= LONGEST_SOCKET_FOLDER {
+        folder
+    } else {
+        Path::new("/tmp").join(folder.file_name().unwrap_or_default())
+    };
     // The name is random and creating fails if it exists: nobody else can have put it there.
     fs::DirBuilder::new().mode(0o700).create(&folder).map_err(at(&folder))?;
     private_folder(&folder, account)?;
@@ -244,8 +247,9 @@ fn socket_folder(
 }
 
 fn is_private(folder: &Path, owner: u32) -> bool {
-    fs::symlink_metadata(folder)
-        .is_ok_and(|metadata| metadata.is_dir() && metadata.uid() == owner && metadata.mode() & 0o777 == 0o700)
+    fs::symlink_metadata(folder).is_ok_and(|metadata| {
+        metadata.is_dir() && metadata.uid() == owner && metadata.mode() & 0o777 == 0o700
+    })
 }
 
 fn short_hash(path: &Path) -> String {

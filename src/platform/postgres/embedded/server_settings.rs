@@ -26,7 +26,13 @@ impl Machine {
 /// The machine's memory, or the container's when that is less.
 fn memory() -> Option<u64> {
     let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let kilobytes: u64 = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?.split_whitespace().next()?.parse().ok()?;
+    let kilobytes: u64 = text
+        .lines()
+        .find_map(|line| line.strip_prefix("MemTotal:"))?
+        .split_whitespace()
+        .next()?
+        .parse()
+        .ok()?;
     let total = kilobytes.saturating_mul(1024);
     let limit = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"]
         .iter()
@@ -83,7 +89,9 @@ pub(super) fn text(
         ("log_min_error_statement", "panic".to_owned()),
         ("log_checkpoints", "off".to_owned()),
     ];
-    let mut text = String::from("# Written anew at every start by gencharge; changes belong into postgresql.auto.conf.\n");
+    let mut text = String::from(
+        "# Written anew at every start by gencharge; changes belong into postgresql.auto.conf.\n",
+    );
     for (name, value) in pairs {
         // Writing to a String cannot fail.
         let _ = writeln!(text, "{name} = {value}");
