@@ -6,3 +6,4 @@ pub mod config;
 pub mod http;
 pub mod platform;
 pub mod telemetry;
+pub mod transactions;

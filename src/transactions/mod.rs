@@ -1,0 +1,3 @@
+//! The lists of transactions: a customer's own and the administrators'.
+
+pub mod shape;
