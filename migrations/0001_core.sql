@@ -93,24 +93,31 @@ CREATE TABLE sessions (
     generation         bigint NOT NULL DEFAULT 0,
     rotated_at         timestamptz NOT NULL,
     refresh_expires_at timestamptz NOT NULL,
+    access_expires_at  timestamptz NOT NULL,
     login_time         timestamptz NOT NULL,
     last_active        timestamptz NOT NULL,
     revoked_at         timestamptz,
     revoked_reason     text
 );
 CREATE INDEX sessions_subject_idx ON sessions (subject_kind, subject_id) WHERE revoked_at IS NULL;
-CREATE INDEX sessions_revoked_idx ON sessions (revoked_at) WHERE revoked_at IS NOT NULL;
+CREATE INDEX sessions_revoked_idx ON sessions (access_expires_at) WHERE revoked_at IS NOT NULL;
+COMMENT ON COLUMN sessions.access_expires_at IS
+    'when the last access token given out expires: until then a revoked session must be remembered';
 
--- One-time codes: short-lived, rebuilt by asking again, so not worth a WAL record.
+-- One-time codes: short-lived, rebuilt by asking again, so not worth a WAL record. The row outlives its code, because it
+-- also counts the codes of the hour that began at `window_start`.
 CREATE UNLOGGED TABLE otp_codes (
-    phone      bigint PRIMARY KEY,
-    purpose    text NOT NULL CHECK (purpose IN ('signup', 'login')),
-    code_hash  bytea NOT NULL,
-    tries      integer NOT NULL DEFAULT 0,
-    sent_at    timestamptz NOT NULL,
-    expires_at timestamptz NOT NULL,
-    payload    jsonb
-);
+    phone        bigint PRIMARY KEY,
+    purpose      text NOT NULL CHECK (purpose IN ('signup', 'login')),
+    code_hash    bytea NOT NULL,
+    used         boolean NOT NULL DEFAULT false,
+    tries        integer NOT NULL DEFAULT 0,
+    sent_at      timestamptz NOT NULL,
+    expires_at   timestamptz NOT NULL,
+    window_start timestamptz NOT NULL,
+    window_sent  integer NOT NULL,
+    user_type    text CHECK (user_type IN ('prepaid', 'postpaid'))
+) WITH (fillfactor = 70);
 CREATE UNLOGGED TABLE rate_counters (
     bucket       text NOT NULL,
     window_start timestamptz NOT NULL,

@@ -1,6 +1,9 @@
 //! GenCharge: prepaid and postpaid mobile recharge. The rules and actors live in `gencharge-actors`; this package gives
 //! them HTTP, a command line and their stores.
 
+pub mod access;
+pub mod app;
+pub mod auth;
 pub mod cli;
 pub mod config;
 pub mod http;

@@ -57,7 +57,8 @@ impl AccessBook {
                 role.permissions.grant(resource, flags);
             }
         }
-        let roles: HashMap<i64, Arc<Role>> = roles.into_iter().map(|(id, role)| (id, Arc::new(role))).collect();
+        let roles: HashMap<i64, Arc<Role>> =
+            roles.into_iter().map(|(id, role)| (id, Arc::new(role))).collect();
         let rows: Vec<(i64, i64)> =
             sqlx::query_as("SELECT admin_id, role_id FROM admins").fetch_all(&mut *db).await?;
         let admins = rows

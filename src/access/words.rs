@@ -196,6 +196,8 @@ mod tests {
         let mut rights = Permissions::default();
         rights.grant(Resource::Users, Flags::from_letters("re"));
         assert!(rights.allow(Resource::Users, Action::Read) && rights.allow(Resource::Users, Action::Edit));
-        assert!(!rights.allow(Resource::Users, Action::Delete) && !rights.allow(Resource::Admins, Action::Read));
+        assert!(
+            !rights.allow(Resource::Users, Action::Delete) && !rights.allow(Resource::Admins, Action::Read)
+        );
     }
 }

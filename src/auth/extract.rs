@@ -42,9 +42,7 @@ impl FromRequest for Administrator {
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         extract(request, |principal| match principal {
             Principal::Administrator(administrator) => Ok(administrator),
-            Principal::Customer(_) => {
-                Err(Problem::new(Code::Forbidden, "This is for administrators"))
-            }
+            Principal::Customer(_) => Err(Problem::new(Code::Forbidden, "This is for administrators")),
         })
     }
 }

@@ -139,7 +139,8 @@ impl Gate {
         let refused = {
             let taken = self.read();
             taken.sessions.contains_key(&claims.session)
-                || (claims.subject.kind == SubjectKind::User && taken.standing.contains_key(&claims.subject.id))
+                || (claims.subject.kind == SubjectKind::User
+                    && taken.standing.contains_key(&claims.subject.id))
         };
         if refused {
             return Admission::Decided(Err(Problem::not_authenticated()));

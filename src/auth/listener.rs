@@ -179,8 +179,10 @@ async fn hear(gate: &Gate, listener: &mut PgListener, first: PgNotification) -> 
             .bind(&users)
             .fetch_all(&mut *db)
             .await?;
-            reading.standing =
-                standing.into_iter().map(|(id, status)| (id, status.and_then(|word| word.parse().ok()))).collect();
+            reading.standing = standing
+                .into_iter()
+                .map(|(id, status)| (id, status.and_then(|word| word.parse().ok())))
+                .collect();
         }
         if gate.take_over(reading, epoch) {
             return Ok(());
@@ -202,7 +204,9 @@ async fn reload(gate: &Gate) -> Result<(), sqlx::Error> {
         .fetch_all(&mut *db)
         .await?;
         let standing: Vec<(i64, String)> =
-            sqlx::query_as("SELECT user_id, status FROM users WHERE status <> 'active'").fetch_all(&mut *db).await?;
+            sqlx::query_as("SELECT user_id, status FROM users WHERE status <> 'active'")
+                .fetch_all(&mut *db)
+                .await?;
         let reading = Reading {
             sessions: sessions.into_iter().map(|(session, until)| (session, until.timestamp())).collect(),
             standing: standing
@@ -223,7 +227,9 @@ mod tests {
 
     #[test]
     fn hints_survive_the_wire() {
-        for hint in [Hint::Session(Uuid::from_u128(5), 1_700_000_000), Hint::User(7), Hint::Admin(8), Hint::Book] {
+        for hint in
+            [Hint::Session(Uuid::from_u128(5), 1_700_000_000), Hint::User(7), Hint::Admin(8), Hint::Book]
+        {
             assert_eq!(Hint::parse(&hint.payload()), Some(hint));
         }
         assert_eq!(Hint::parse("x:1"), None);

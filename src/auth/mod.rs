@@ -7,4 +7,6 @@ mod token;
 
 pub use extract::bearer;
 pub use gate::{Administrator, Admission, Customer, Gate, Principal};
-pub use token::{AccessClaims, CUSTOMER_ROLE, InvalidToken, Keys, RefreshClaims, Subject, SubjectKind, UnusableSecret};
+pub use token::{
+    AccessClaims, CUSTOMER_ROLE, InvalidToken, Keys, RefreshClaims, Subject, SubjectKind, UnusableSecret,
+};

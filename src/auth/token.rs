@@ -152,7 +152,14 @@ impl Keys {
 
     /// A new access token.
     #[must_use]
-    pub fn access(&self, subject: &Subject, session: Uuid, jti: Uuid, from: DateTime<Utc>, to: DateTime<Utc>) -> String {
+    pub fn access(
+        &self,
+        subject: &Subject,
+        session: Uuid,
+        jti: Uuid,
+        from: DateTime<Utc>,
+        to: DateTime<Utc>,
+    ) -> String {
         self.sign(&Wire {
             sub: subject.phone.national().into(),
             uid: subject.id,
@@ -257,7 +264,8 @@ impl Keys {
         if header != self.header {
             return Err(InvalidToken);
         }
-        let genuine = jsonwebtoken::crypto::verify(signature, message.as_bytes(), &self.decoding, Algorithm::HS256);
+        let genuine =
+            jsonwebtoken::crypto::verify(signature, message.as_bytes(), &self.decoding, Algorithm::HS256);
         if !genuine.unwrap_or(false) {
             return Err(InvalidToken);
         }
@@ -303,10 +311,9 @@ mod tests {
         assert_eq!((claims.subject, claims.session), (subject(), Uuid::from_u128(1)));
         assert_eq!(keys.open_access(&token, end).unwrap_err(), InvalidToken);
         assert_eq!(keys.open_refresh(&token, noon()).unwrap_err(), InvalidToken);
-        let plain: serde_json::Value = serde_json::from_slice(
-            &URL_SAFE_NO_PAD.decode(token.split('.').nth(1).unwrap()).unwrap(),
-        )
-        .unwrap();
+        let plain: serde_json::Value =
+            serde_json::from_slice(&URL_SAFE_NO_PAD.decode(token.split('.').nth(1).unwrap()).unwrap())
+                .unwrap();
         assert_eq!((&plain["sub"], &plain["typ"]), (&"9876543210".into(), &"access".into()));
     }
 

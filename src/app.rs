@@ -1,0 +1,164 @@
+//! The only wiring: builds the services from the settings and the stores, gives them to the routes, and runs the server
+//! with its background tasks. `serve` and the tests start the same application here.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::dev::ServerHandle;
+use actix_web::middleware::from_fn;
+use actix_web::{HttpServer, web};
+use gencharge_actors::kernel::{Clock, Random};
+use sqlx::PgPool;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::auth::{Gate, Keys, UnusableSecret, listener};
+use crate::config::{Config, Secret};
+use crate::http::request_log::request_ids;
+use crate::http::server;
+
+/// How long requests in flight may take to end once the server is told to stop.
+const DRAIN_SECONDS: u64 = 10;
+/// How long a background task may take to end after that.
+const TASK_PATIENCE: Duration = Duration::from_secs(5);
+/// How long the start waits for the gate's first reading; it works without (slower), so it never fails the start.
+const FIRST_READING: Duration = Duration::from_secs(2);
+
+/// What the application is built from.
+#[derive(Clone)]
+pub struct Parts {
+    /// The settings.
+    pub config: Config,
+    /// The key that everything secret is derived from (`config::secret_key`).
+    pub secret: Secret,
+    /// SQL.
+    pub pool: PgPool,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness fit for secrets.
+    pub random: Arc<dyn Random>,
+}
+
+/// Why the application did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The secret key.
+    #[error(transparent)]
+    Secret(#[from] UnusableSecret),
+    /// The address.
+    #[error(
+        "GENCHARGE_BIND: cannot listen on {address}: {source}; choose another address or end what listens there"
+    )]
+    Bind {
+        /// The address asked for.
+        address: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+}
+
+/// Everything that handlers are given. One field a service; `attach` hands each to actix.
+#[derive(Clone)]
+struct Services {
+    gate: Gate,
+}
+
+impl Services {
+    fn build(parts: &Parts) -> Result<Self, StartError> {
+        let keys = Keys::derive(parts.secret.expose())?;
+        let gate = Gate::new(keys, Arc::clone(&parts.clock), parts.pool.clone());
+        Ok(Self { gate })
+    }
+
+    fn attach(&self, cfg: &mut web::ServiceConfig) {
+        cfg.app_data(web::Data::new(self.gate.clone()));
+        // catalogue, recharge, transactions, notifications: their services go here.
+    }
+}
+
+/// Every feature's routes; mounted at the root and at `/v1`.
+fn features(_cfg: &mut web::ServiceConfig) {
+    // catalogue, recharge, transactions, notifications: `.configure(feature::routes)` goes here.
+}
+
+/// The application.
+pub struct App;
+
+impl App {
+    /// Builds the services, starts the background tasks, and listens on `config.http.bind` (port 0: any free one).
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub async fn start(parts: Parts) -> Result<RunningApp, StartError> {
+        let services = Services::build(&parts)?;
+        let (stop, stopping) = watch::channel(false);
+        let http = services.clone();
+        let server = HttpServer::new(move || {
+            let services = http.clone();
+            actix_web::App::new()
+                .configure(server::extractors)
+                .configure(move |cfg| services.attach(cfg))
+                .service(web::scope("/v1").configure(features))
+                .configure(features)
+                .default_service(web::to(server::no_such_route))
+                .wrap(from_fn(request_ids))
+        })
+        .workers(parts.config.http.workers)
+        .disable_signals()
+        .shutdown_timeout(DRAIN_SECONDS);
+        let address = parts.config.http.bind;
+        let bind = |source| StartError::Bind { address, source };
+        let server = server.bind(address).map_err(bind)?;
+        let addr = server.addrs().first().copied().unwrap_or(address);
+        let listener = tokio::spawn(listener::run(services.gate.clone(), stopping));
+        let server = server.run();
+        let handle = server.handle();
+        let server = tokio::spawn(server);
+        first_reading(&services.gate).await;
+        Ok(RunningApp { addr, handle, server, stop, tasks: vec![listener] })
+    }
+}
+
+async fn first_reading(gate: &Gate) {
+    let loaded = async {
+        while !gate.is_live() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    if tokio::time::timeout(FIRST_READING, loaded).await.is_err() {
+        tracing::warn!("access.first_reading_late");
+    }
+}
+
+/// A started application.
+#[derive(Debug)]
+pub struct RunningApp {
+    /// Where it listens.
+    pub addr: SocketAddr,
+    handle: ServerHandle,
+    server: JoinHandle<std::io::Result<()>>,
+    stop: watch::Sender<bool>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl RunningApp {
+    /// Ends when the server ends by itself, which it should not.
+    pub async fn ended(&mut self) {
+        if let Ok(Err(error)) = (&mut self.server).await {
+            tracing::error!(error = %error, "http.server_ended");
+        }
+    }
+
+    /// Takes no new requests, lets those in flight end, then ends the background tasks.
+    /// True when everything ended in time.
+    pub async fn stop(self) -> bool {
+        self.handle.stop(true).await;
+        let _ = self.stop.send(true);
+        let mut clean = true;
+        for task in self.tasks {
+            clean &= matches!(tokio::time::timeout(TASK_PATIENCE, task).await, Ok(Ok(())));
+        }
+        clean
+    }
+}
