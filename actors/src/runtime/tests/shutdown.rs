@@ -145,15 +145,26 @@ fn stages_drain_one_after_the_other() {
     });
 }
 
+/// Makes a thread's end slow, so that a shutdown that does not wait for it is caught.
+struct SlowToLeave(#[expect(dead_code, reason = "counted by its owner")] Arc<()>);
+
+impl Drop for SlowToLeave {
+    fn drop(&mut self) {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
 thread_local! {
     /// Dropped when the thread has ended.
-    static ON_THIS_THREAD: RefCell<Option<Arc<()>>> = const { RefCell::new(None) };
+    static ON_THIS_THREAD: RefCell<Option<SlowToLeave>> = const { RefCell::new(None) };
 }
 
 fn marking_its_thread(mark: &Arc<()>) -> impl Fn(&Probe) -> Robot + use<> {
     let mark = Arc::clone(mark);
     move |probe| {
-        ON_THIS_THREAD.set(Some(Arc::clone(&mark)));
+        ON_THIS_THREAD.with_borrow_mut(|on_this_thread| {
+            on_this_thread.get_or_insert_with(|| SlowToLeave(Arc::clone(&mark)));
+        });
         Robot::new(probe)
     }
 }
