@@ -55,6 +55,7 @@
 //! - A panic in a handler or in a future of the context ends this life. (A plain `ResponseFuture` runs outside of
 //!   the context: its panic only leaves its caller with "unknown", and no restart comes.) Prefer
 //!   [`Probe::fail`] for errors that need a fresh start.
+//! - Supervision needs unwinding: a profile with `panic = "abort"` would end the process at the first panic.
 //! - `stopping` and `stopped` run after a panic too, on whatever state it left: keep them trivial.
 //! - [`AskError::Unknown`] never means "not done"; the other refusals always do.
 
