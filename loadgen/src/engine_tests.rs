@@ -149,7 +149,7 @@ fn statuses_codes_and_breaks_are_counted() {
     let totals = run(address, 2, 400, &mut Get::new("/x", "h", Some(&LINES), 1).unwrap());
     let seen = *seen.lock().unwrap();
     let near = |counted: u64, of: u64| {
-        assert!(counted > 0 && counted <= of && counted + 2 >= of, "{counted} of {of}: {totals:?}");
+        assert!(counted > 0 && counted <= of && counted + 2 >= of, "{counted} of {of}: {:?}", totals.breaks);
     };
     near(totals.classes[2], seen[0] + seen[1] + seen[5] + seen[6]);
     assert_eq!(totals.ops_ok, totals.classes[2]);
@@ -169,12 +169,12 @@ fn statuses_codes_and_breaks_are_counted() {
 fn silence_and_absence_end_in_time() {
     let address = serve(|_| Reply::Silence);
     let totals = run(address, 1, 700, &mut Get::new("/x", "h", None, 1).unwrap());
-    assert!((1..=2).contains(&totals.breaks.timed_out), "{totals:?}");
+    assert!((1..=2).contains(&totals.breaks.timed_out), "{:?}", totals.breaks);
     assert_eq!(totals.requests, 0);
     let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let totals = run(nobody, 1, 200, &mut Get::new("/x", "h", None, 1).unwrap());
     // 10 ms, doubling: about five attempts in 200 ms, not thousands.
-    assert!((2..=8).contains(&totals.breaks.connect), "{totals:?}");
+    assert!((2..=8).contains(&totals.breaks.connect), "{:?}", totals.breaks);
 }
 
 #[test]

@@ -52,7 +52,6 @@ pub struct Breaks {
 }
 
 /// The counts of a run. They run from [`Totals::start`] to [`Totals::stop`].
-#[derive(Debug)]
 pub struct Totals {
     counting: bool,
     started: Instant,
