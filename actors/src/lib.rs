@@ -6,4 +6,6 @@
 pub mod catalogue;
 pub mod events;
 pub mod kernel;
+pub mod notification;
+pub mod relay;
 pub mod runtime;

@@ -61,7 +61,10 @@ impl Bus for LocalBus {
         Box::pin(async move {
             let delivery: Delivery = batches.iter().map(parse).collect::<Result<Vec<_>, _>>()?.into();
             for consumer in &self.consumers {
-                consumer.consume(Arc::clone(&delivery)).await.map_err(|error| named(consumer.name(), error))?;
+                consumer
+                    .consume(Arc::clone(&delivery))
+                    .await
+                    .map_err(|error| named(consumer.name(), error))?;
             }
             Ok(())
         })
@@ -81,7 +84,12 @@ fn parse(batch: &Batch) -> Result<ParsedBatch, DeliverError> {
             }
         }
     }
-    Ok(ParsedBatch { batch_id: batch.batch_id, created_at: batch.created_at, again: batch.attempts > 1, events })
+    Ok(ParsedBatch {
+        batch_id: batch.batch_id,
+        created_at: batch.created_at,
+        again: batch.attempts > 1,
+        events,
+    })
 }
 
 fn named(consumer: &str, error: DeliverError) -> DeliverError {

@@ -12,7 +12,7 @@ mod port;
 mod tests;
 mod work;
 
-pub use actor::{RelayActor, Settle};
+pub use actor::RelayActor;
 pub use local::{Consumer, Delivery, LocalBus, ParsedBatch, ParsedEvent};
 pub use pace::{Pace, Pause};
 pub use port::{Batch, Bus, ClaimLimits, DeliverError, Outbox, OutboxError, OutboxEvent, Standing};

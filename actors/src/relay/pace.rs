@@ -76,10 +76,7 @@ mod tests {
     fn the_older_the_faster() {
         let pace = Pace::default();
         let ms = Duration::from_millis;
-        assert_eq!(
-            pace.after(0, ms(1), ms(0)),
-            Pause::UntilWoken { at_least: ms(20), poll: ms(200) }
-        );
+        assert_eq!(pace.after(0, ms(1), ms(0)), Pause::UntilWoken { at_least: ms(20), poll: ms(200) });
         assert_eq!(pace.after(1000, ms(10), ms(300)), Pause::For(ms(200)));
         assert_eq!(pace.after(1000, ms(100), ms(300)), Pause::For(ms(300)));
         assert_eq!(pace.after(1000, ms(100), ms(1500)), Pause::For(ms(100)));

@@ -1,12 +1,8 @@
 //! The relay's work, one cycle at a time: claim, deliver, mark.
 
-use std::{
-    future::Future,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{future::Future, sync::Arc, time::Duration};
 
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::{Batch, Bus, ClaimLimits, DeliverError, Outbox, OutboxError};
 use crate::kernel::Clock;
@@ -61,6 +57,8 @@ pub struct Cycle {
     pub lag: Duration,
     /// How long it took.
     pub busy: Duration,
+    /// No delivery may begin later, as the lease would run out.
+    until: Option<Instant>,
 }
 
 /// Claims, delivers and marks.
@@ -97,22 +95,17 @@ impl Relay {
     pub async fn cycle(&self) -> Result<Cycle, OutboxError> {
         let began = Instant::now();
         let claimed = self.bounded(self.outbox.claim(self.settings.claim, self.settings.lease)).await?;
-        let mut cycle = Cycle { claimed: claimed.iter().map(|batch| batch.events.len()).sum(), ..Cycle::default() };
+        let mut cycle =
+            Cycle { claimed: claimed.iter().map(|batch| batch.events.len()).sum(), ..Cycle::default() };
         if let Some(oldest) = claimed.iter().map(|batch| batch.created_at).min() {
             cycle.lag = self.clock.now().signed_duration_since(oldest).to_std().unwrap_or_default();
         }
         let (fresh, suspects): (Vec<_>, Vec<_>) = claimed.into_iter().partition(|batch| batch.attempts <= 1);
+        cycle.until = Some(began + self.settings.lease.saturating_sub(self.settings.deliver_within));
         if !fresh.is_empty() {
             self.deliver_together(fresh.into(), &mut cycle).await?;
         }
         for suspect in suspects {
-            // Each delivery has the lease's time for itself only if the cycle as a whole keeps within it.
-            if began.elapsed() + self.settings.deliver_within >= self.settings.lease {
-                let ids = [suspect.batch_id];
-                self.bounded(self.outbox.release(&ids, Duration::ZERO, false, "no time left")).await?;
-                cycle.released += 1;
-                continue;
-            }
             self.deliver_alone(suspect, &mut cycle).await?;
         }
         cycle.busy = began.elapsed();
@@ -133,6 +126,12 @@ impl Relay {
     }
 
     async fn deliver_alone(&self, batch: Batch, cycle: &mut Cycle) -> Result<(), OutboxError> {
+        if cycle.until.is_some_and(|until| Instant::now() >= until) {
+            // The lease would run out during the delivery: another claim will have time for it.
+            cycle.released += 1;
+            let text = "the cycle's time was used up";
+            return self.bounded(self.outbox.release(&[batch.batch_id], Duration::ZERO, false, text)).await;
+        }
         let batches: Arc<[Batch]> = [batch].into();
         match self.deliver(&batches).await {
             Ok(()) => self.mark(&batches, cycle).await,
@@ -154,7 +153,12 @@ impl Relay {
         Ok(())
     }
 
-    async fn failed(&self, batches: &[Batch], error: DeliverError, cycle: &mut Cycle) -> Result<(), OutboxError> {
+    async fn failed(
+        &self,
+        batches: &[Batch],
+        error: DeliverError,
+        cycle: &mut Cycle,
+    ) -> Result<(), OutboxError> {
         let counted = match &error {
             DeliverError::Unavailable(_) => false,
             DeliverError::Refused(_) | DeliverError::Unknown(_) => true,

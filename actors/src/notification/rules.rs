@@ -1,0 +1,240 @@
+//! Which events make which notices. Pure: the same batch makes the same notices, with the same ids, at every delivery.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+
+use super::notice::Part;
+use super::{Notice, NoticeId, NoticeKind, NoticeStatus, Recipient, Sender};
+use crate::events::{Event, RechargeCompleted, SubscriptionActivated, SubscriptionExpired, WalletToppedUp};
+use crate::kernel::{EventId, Paise, PlanId, Source, SubscriptionId, SubscriptionStatus, TxnId};
+use crate::relay::ParsedBatch;
+
+/// With more recharges than this in one batch, administrators get one notice for all of them.
+pub const DIGEST_ABOVE: usize = 5;
+
+/// The notices that a batch makes.
+#[must_use]
+pub fn notices_of(batch: &ParsedBatch) -> Vec<Notice> {
+    let mut notices = Vec::with_capacity(batch.events.len().saturating_mul(2));
+    let mut digest = Digest::default();
+    for parsed in &batch.events {
+        if let Event::RechargeCompleted(recharge) = &parsed.event {
+            digest.count(recharge);
+        }
+    }
+    let digested = digest.recharges > DIGEST_ABOVE;
+    for parsed in &batch.events {
+        let id = parsed.event_id;
+        match &parsed.event {
+            Event::RechargeCompleted(recharge) => {
+                for_recharge(id, recharge, &mut notices);
+                if !digested {
+                    notices.push(for_admins(id, recharge));
+                }
+            }
+            Event::WalletToppedUp(top_up) => for_top_up(id, top_up, &mut notices),
+            Event::SubscriptionActivated(activated) => notices.push(for_activation(id, activated)),
+            Event::SubscriptionExpired(expired) => notices.push(for_expiry(id, expired)),
+        }
+    }
+    if digested {
+        notices.push(digest.notice(batch));
+    }
+    notices
+}
+
+#[derive(Serialize)]
+struct RechargeFacts<'a> {
+    txn_id: TxnId,
+    subscription_id: SubscriptionId,
+    plan_id: PlanId,
+    plan_name: &'a str,
+    total_paid: String,
+    status: SubscriptionStatus,
+    valid_from: DateTime<Utc>,
+    valid_to: DateTime<Utc>,
+}
+
+#[derive(Serialize)]
+struct TopUpFacts {
+    txn_id: TxnId,
+    amount: String,
+}
+
+#[derive(Serialize)]
+struct SubscriptionFacts {
+    subscription_id: SubscriptionId,
+    plan_id: PlanId,
+    txn_id: TxnId,
+    valid_to: DateTime<Utc>,
+}
+
+#[derive(Serialize)]
+struct DigestFacts {
+    recharges: usize,
+    total: String,
+    first_txn_id: Option<TxnId>,
+    last_txn_id: Option<TxnId>,
+}
+
+fn for_recharge(id: EventId, recharge: &RechargeCompleted, notices: &mut Vec<Notice>) {
+    let plan = &recharge.plan_name;
+    let phone = recharge.to_phone.national();
+    let starts = match recharge.subscription_status {
+        SubscriptionStatus::Active => "It is active now.",
+        SubscriptionStatus::Queued => "It starts when the plans before it end.",
+        SubscriptionStatus::Expired => "It is over.",
+    };
+    let paid = paid(recharge);
+    let cashback = if recharge.cashback.is_positive() {
+        format!(" Rs {} cashback is in your wallet.", recharge.cashback)
+    } else {
+        String::new()
+    };
+    let about = facts(recharge);
+    let at = recharge.occurred_at;
+    let by = if recharge.source == Source::Autopay { "Autopay: r" } else { "R" };
+    if recharge.beneficiary_id != recharge.user_id {
+        let description = format!("Your number {phone} was recharged with {plan}. {starts}");
+        let to = Recipient::User(recharge.beneficiary_id);
+        notices.push(in_app(NoticeId::of_event(id, at, Part::Other), to, description, about.clone(), at));
+    }
+    let description =
+        format!("{by}echarge successful: {plan} for {phone}, Rs {paid} paid. {starts}{cashback}");
+    let to = Recipient::User(recharge.user_id);
+    notices.push(in_app(NoticeId::of_event(id, at, Part::Customer), to, description, about, at));
+}
+
+fn for_admins(id: EventId, recharge: &RechargeCompleted) -> Notice {
+    let at = recharge.occurred_at;
+    let description = format!("New subscription: {} for Rs {}", recharge.plan_name, paid(recharge));
+    in_app(NoticeId::of_event(id, at, Part::Admins), Recipient::AllAdmins, description, facts(recharge), at)
+}
+
+fn for_top_up(id: EventId, top_up: &WalletToppedUp, notices: &mut Vec<Notice>) {
+    let at = top_up.occurred_at;
+    let amount = top_up.amount;
+    let about = json(&TopUpFacts { txn_id: top_up.txn_id, amount: amount.to_string() });
+    let owner = Recipient::User(top_up.beneficiary_id);
+    let what = match top_up.source {
+        Source::Refund => "refunded to",
+        Source::ReferralReward => "of referral reward added to",
+        Source::Recharge | Source::WalletTopup | Source::Autopay => "added to",
+    };
+    if top_up.beneficiary_id != top_up.user_id {
+        let description = format!("Rs {amount} {what} your wallet by another customer.");
+        notices.push(in_app(NoticeId::of_event(id, at, Part::Other), owner, description, about.clone(), at));
+        let phone = top_up.to_phone.national();
+        let description = format!("Top-up successful: Rs {amount} {what} the wallet of {phone}.");
+        let payer = Recipient::User(top_up.user_id);
+        notices.push(in_app(NoticeId::of_event(id, at, Part::Customer), payer, description, about, at));
+    } else {
+        let description = format!("Top-up successful: Rs {amount} {what} your wallet.");
+        notices.push(in_app(NoticeId::of_event(id, at, Part::Customer), owner, description, about, at));
+    }
+}
+
+fn for_activation(id: EventId, activated: &SubscriptionActivated) -> Notice {
+    let at = activated.occurred_at;
+    let plan = activated.plan_name.as_deref().unwrap_or("Your plan");
+    let description = format!("{plan} is now active on {}.", activated.phone.national());
+    let about = json(&SubscriptionFacts {
+        subscription_id: activated.subscription_id,
+        plan_id: activated.plan_id,
+        txn_id: activated.txn_id,
+        valid_to: activated.valid_to,
+    });
+    let to = Recipient::User(activated.user_id);
+    in_app(NoticeId::of_event(id, at, Part::Customer), to, description, about, at)
+}
+
+fn for_expiry(id: EventId, expired: &SubscriptionExpired) -> Notice {
+    let at = expired.occurred_at;
+    let plan = expired.plan_name.as_deref().unwrap_or("Your plan");
+    let phone = expired.phone.national();
+    let description = if expired.superseded {
+        format!("{plan} on {phone} was replaced by another plan.")
+    } else {
+        format!("{plan} on {phone} has expired. Recharge to stay connected.")
+    };
+    let about = json(&SubscriptionFacts {
+        subscription_id: expired.subscription_id,
+        plan_id: expired.plan_id,
+        txn_id: expired.txn_id,
+        valid_to: expired.valid_to,
+    });
+    let to = Recipient::User(expired.user_id);
+    in_app(NoticeId::of_event(id, at, Part::Customer), to, description, about, at)
+}
+
+/// The recharges of one batch, summed.
+#[derive(Default)]
+struct Digest {
+    recharges: usize,
+    total: Paise,
+    first: Option<TxnId>,
+    last: Option<TxnId>,
+}
+
+impl Digest {
+    fn count(&mut self, recharge: &RechargeCompleted) {
+        self.recharges += 1;
+        self.total = self.total.checked_add(paid(recharge)).unwrap_or(self.total);
+        self.first = self.first.min(Some(recharge.txn_id)).or(Some(recharge.txn_id));
+        self.last = self.last.max(Some(recharge.txn_id));
+    }
+
+    fn notice(&self, batch: &ParsedBatch) -> Notice {
+        let at = batch.created_at;
+        let description = format!("{} new subscriptions for Rs {}", self.recharges, self.total);
+        let about = json(&DigestFacts {
+            recharges: self.recharges,
+            total: self.total.to_string(),
+            first_txn_id: self.first,
+            last_txn_id: self.last,
+        });
+        in_app(NoticeId::of_batch(batch.batch_id, at), Recipient::AllAdmins, description, about, at)
+    }
+}
+
+fn paid(recharge: &RechargeCompleted) -> Paise {
+    recharge.wallet_amount.checked_add(recharge.gateway_amount).unwrap_or(recharge.price)
+}
+
+fn facts(recharge: &RechargeCompleted) -> String {
+    json(&RechargeFacts {
+        txn_id: recharge.txn_id,
+        subscription_id: recharge.subscription_id,
+        plan_id: recharge.plan_id,
+        plan_name: &recharge.plan_name,
+        total_paid: paid(recharge).to_string(),
+        status: recharge.subscription_status,
+        valid_from: recharge.valid_from,
+        valid_to: recharge.valid_to,
+    })
+}
+
+fn json(facts: &impl Serialize) -> String {
+    // Plain numbers and text: cannot fail.
+    serde_json::to_string(facts).unwrap_or_else(|_| "{}".to_owned())
+}
+
+fn in_app(
+    id: NoticeId,
+    recipient: Recipient,
+    description: String,
+    attachments: String,
+    at: DateTime<Utc>,
+) -> Notice {
+    Notice {
+        id,
+        sender: Sender::System,
+        description,
+        recipient,
+        status: NoticeStatus::Delivered,
+        kind: NoticeKind::InApp,
+        attachments,
+        created_at: at,
+        scheduled_at: None,
+    }
+}

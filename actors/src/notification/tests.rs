@@ -1,0 +1,126 @@
+use std::collections::HashSet;
+
+use chrono::{DateTime, Utc};
+use proptest::prelude::*;
+
+use super::*;
+use crate::events::{Event, RechargeCompleted, WalletToppedUp};
+use crate::kernel::{
+    EventId, Paise, PaymentMethod, PhoneNumber, PlanId, Source, SubscriptionId, SubscriptionStatus, TxnId,
+    UserId,
+};
+use crate::relay::{ParsedBatch, ParsedEvent};
+
+fn at() -> DateTime<Utc> {
+    DateTime::from_timestamp(1_769_853_600, 0).unwrap()
+}
+
+fn phone() -> PhoneNumber {
+    PhoneNumber::parse("9876543210").unwrap()
+}
+
+fn recharge(event_id: i64, payer: i64, owner: i64) -> ParsedEvent {
+    let event = Event::RechargeCompleted(RechargeCompleted {
+        txn_id: TxnId(event_id),
+        wallet_seq: 1,
+        user_id: UserId(payer),
+        beneficiary_id: UserId(owner),
+        to_phone: phone(),
+        subscription_id: SubscriptionId(9),
+        subscription_status: SubscriptionStatus::Active,
+        plan_id: PlanId(4),
+        plan_name: "Value 299".into(),
+        offer_id: None,
+        price: Paise::new(29_900),
+        discount: Paise::new(5_000),
+        wallet_amount: Paise::new(20_000),
+        gateway_amount: Paise::new(4_900),
+        cashback: Paise::ZERO,
+        payment_method: PaymentMethod::Upi,
+        source: Source::Recharge,
+        valid_from: at(),
+        valid_to: at(),
+        occurred_at: at(),
+    });
+    ParsedEvent { event_id: EventId(event_id), event }
+}
+
+fn batch(batch_id: i64, events: Vec<ParsedEvent>) -> ParsedBatch {
+    ParsedBatch { batch_id, created_at: at(), again: false, events }
+}
+
+fn to(notices: &[Notice], recipient: Recipient) -> Vec<&str> {
+    notices.iter().filter(|notice| notice.recipient == recipient).map(|notice| &*notice.description).collect()
+}
+
+#[test]
+fn a_recharge_tells_payer_owner_and_administrators() {
+    let notices = notices_of(&batch(1, vec![recharge(10, 5, 6)]));
+    assert_eq!(
+        to(&notices, Recipient::User(UserId(5))),
+        ["Recharge successful: Value 299 for 9876543210, Rs 249.00 paid. It is active now."]
+    );
+    assert_eq!(
+        to(&notices, Recipient::User(UserId(6))),
+        ["Your number 9876543210 was recharged with Value 299. It is active now."]
+    );
+    assert_eq!(to(&notices, Recipient::AllAdmins), ["New subscription: Value 299 for Rs 249.00"]);
+    assert_eq!(notices.len(), 3);
+    assert_eq!(notices_of(&batch(1, vec![recharge(10, 5, 5)])).len(), 2, "one's own number: told once");
+}
+
+#[test]
+fn a_top_up_for_another_tells_both() {
+    let event = Event::WalletToppedUp(WalletToppedUp {
+        txn_id: TxnId(1),
+        wallet_seq: 1,
+        user_id: UserId(5),
+        beneficiary_id: UserId(6),
+        to_phone: phone(),
+        amount: Paise::new(10_000),
+        payment_method: PaymentMethod::Card,
+        source: Source::WalletTopup,
+        occurred_at: at(),
+    });
+    let notices = notices_of(&batch(1, vec![ParsedEvent { event_id: EventId(1), event }]));
+    assert_eq!(
+        to(&notices, Recipient::User(UserId(5))),
+        ["Top-up successful: Rs 100.00 added to the wallet of 9876543210."]
+    );
+    assert_eq!(
+        to(&notices, Recipient::User(UserId(6))),
+        ["Rs 100.00 added to your wallet by another customer."]
+    );
+}
+
+#[test]
+fn many_recharges_are_one_notice_to_administrators() {
+    let few = i64::try_from(DIGEST_ABOVE).unwrap();
+    let some = notices_of(&batch(1, (1..=few).map(|id| recharge(id, 5, 5)).collect()));
+    assert_eq!(to(&some, Recipient::AllAdmins).len(), DIGEST_ABOVE);
+    let many = notices_of(&batch(1, (1..=few + 1).map(|id| recharge(id, 5, 5)).collect()));
+    assert_eq!(to(&many, Recipient::AllAdmins), ["6 new subscriptions for Rs 1494.00"]);
+    let about: serde_json::Value = serde_json::from_str(&many.last().unwrap().attachments).unwrap();
+    assert_eq!(about["first_txn_id"], 1);
+    assert_eq!(about["last_txn_id"], 6);
+}
+
+proptest! {
+    #[test]
+    fn ids_are_the_same_at_every_delivery_and_unique(
+        batch_id in 1..1_i64 << 50,
+        first in 1..1_i64 << 50,
+        payers in prop::collection::vec((1..5_i64, 1..5_i64), 1..20),
+    ) {
+        let events: Vec<_> =
+            (first..).zip(&payers).map(|(id, (payer, owner))| recharge(id, *payer, *owner)).collect();
+        let once = notices_of(&batch(batch_id, events.clone()));
+        let again = notices_of(&ParsedBatch { again: true, ..batch(batch_id, events) });
+        prop_assert_eq!(&once, &again);
+        let ids: HashSet<_> = once.iter().map(|notice| notice.id.to_string()).collect();
+        prop_assert_eq!(ids.len(), once.len());
+        for id in ids {
+            prop_assert!(id.len() == 24 && id.bytes().all(|byte| b"0123456789abcdef".contains(&byte)));
+        }
+    }
+}
