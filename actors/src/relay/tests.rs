@@ -125,7 +125,7 @@ impl Bus for Picky {
 fn relay(shelf: &Arc<Shelf>, bus: &Arc<Picky>) -> Relay {
     let clock = Arc::new(shelf.clock.clone());
     let settings = RelaySettings { max_attempts: 3, ..RelaySettings::default() };
-    Relay::new(Arc::clone(shelf) as Arc<dyn Outbox>, Arc::clone(bus) as Arc<dyn Bus>, clock, settings)
+    Relay::new(Arc::<Shelf>::clone(shelf), Arc::<Picky>::clone(bus), clock, settings)
 }
 
 #[tokio::test(start_paused = true)]
@@ -184,7 +184,7 @@ async fn a_delivery_without_answer_counts_and_ends() {
     let shelf = Shelf::with(&[1]);
     let clock = Arc::new(shelf.clock.clone());
     let settings = RelaySettings { max_attempts: 2, ..RelaySettings::default() };
-    let relay = Relay::new(Arc::clone(&shelf) as Arc<dyn Outbox>, Arc::new(Mute), clock, settings);
+    let relay = Relay::new(Arc::<Shelf>::clone(&shelf), Arc::new(Mute), clock, settings);
     assert_eq!(relay.cycle().await.unwrap().released, 1);
     shelf.clock.advance(TimeDelta::minutes(1));
     assert_eq!(relay.cycle().await.unwrap().parked, 1);
