@@ -19,6 +19,9 @@ use crate::telemetry;
 /// What went wrong, for the last line on stderr.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 
+/// How long a start of the database that nobody wants any more may go on.
+const OPENING: Duration = Duration::from_secs(30);
+
 /// Backend for prepaid and postpaid mobile recharge.
 ///
 /// Settings come from the environment or a .env file; .env.example lists them. Without DATABASE_URL a private PostgreSQL runs
@@ -130,9 +133,16 @@ where
     W: AsyncFnOnce(&Database) -> Result<ExitCode, Failure>,
 {
     let mut stop = std::pin::pin!(stop_requested()?);
+    let mut opening = std::pin::pin!(Database::open(config));
     let database = tokio::select! {
-        database = Database::open(config) => database?,
-        () = &mut stop => return Ok(stopped()),
+        database = &mut opening => database?,
+        () = &mut stop => {
+            // What was begun is finished and put away, so that no half-started database is left behind.
+            if let Ok(Ok(database)) = tokio::time::timeout(OPENING, opening).await {
+                database.close().await;
+            }
+            return Ok(stopped());
+        }
     };
     let outcome = tokio::select! {
         outcome = work(&database) => outcome,

@@ -123,6 +123,8 @@ impl Database {
     /// When a migration fails, or when the database knows a newer schema than this binary.
     pub async fn migrate(&self) -> Result<usize, DatabaseError> {
         let mut connection = self.options.connect().await?;
+        // Without the notices of "IF NOT EXISTS".
+        sqlx::query("SET client_min_messages = warning").execute(&mut connection).await?;
         MIGRATIONS.run(&mut connection).await?;
         connection.close().await?;
         Ok(MIGRATIONS.iter().count())

@@ -12,7 +12,7 @@ mod postmaster;
 mod server_settings;
 
 use std::fs::{self, File};
-use std::os::unix::fs::{OpenOptionsExt as _, chown};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::Child;
 use std::sync::Arc;
@@ -95,8 +95,15 @@ impl Embedded {
         share(&users, &data).await?;
         let state = Mutex::new(State { users, owner: None, child: None });
         let shared = Arc::new(Shared { data, settings: config.postgres.clone(), state });
-        let place = shared.wait_until_usable().await?;
-        create_database(&place).await?;
+        let place = match shared.reach().await {
+            Ok(place) => place,
+            Err(error) => {
+                if let Some(place) = Place::recorded(&shared.data) {
+                    shared.leave(&place).await;
+                }
+                return Err(error);
+            }
+        };
         let (stop, stopped) = watch::channel(false);
         let watcher = tokio::spawn(keep_watching(Arc::clone(&shared), stopped));
         Ok(Embedded { shared, place, stop, watcher })
@@ -135,6 +142,22 @@ impl Embedded {
 }
 
 impl Shared {
+    /// Waits for a cluster that answers and has our database. One that dies in between is looked at again.
+    async fn reach(&self) -> Result<Place, EmbeddedError> {
+        let begun = Instant::now();
+        loop {
+            let place = self.wait_until_usable().await?;
+            match create_database(&place).await {
+                Ok(()) => return Ok(place),
+                Err(error) if is_passing(&error) && begun.elapsed() < ATTACH => {
+                    tracing::debug!(%error, "the embedded database does not answer yet");
+                    sleep(LOOK).await;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
     /// Becomes the owner and starts the cluster, or waits for the owner to have it ready.
     async fn wait_until_usable(&self) -> Result<Place, EmbeddedError> {
         let deadline = Instant::now() + ATTACH;
@@ -204,7 +227,7 @@ impl Shared {
                 None => {
                     let binaries = self.find_binaries(&cluster).await?;
                     create_cluster(&place, &binaries).await?;
-                    postmaster::clear_orphans(&cluster).await;
+                    postmaster::clear_orphans(&place).await;
                     self.write_settings(&place, &binaries).await?;
                     *child = Some(postmaster::spawn(&place, &binaries)?);
                 }
@@ -254,12 +277,11 @@ impl Shared {
                 settings.shared_buffers_mb,
                 wal_compression(&place, &binaries),
             );
-            let path = place.cluster().join("gencharge.conf");
-            fs::write(&path, text).map_err(at(&path))?;
-            if let Some(account) = place.account {
-                chown(&path, Some(account.uid), Some(account.gid)).map_err(at(&path))?;
-            }
-            Ok(())
+            let path = place.settings_file();
+            let draft = path.with_extension("conf.new");
+            fs::write(&draft, text).map_err(at(&draft))?;
+            fs::set_permissions(&draft, fs::Permissions::from_mode(0o644)).map_err(at(&draft))?;
+            fs::rename(&draft, &path).map_err(at(&path))
         })
         .await?
     }
@@ -366,10 +388,6 @@ async fn create_cluster(place: &Place, binaries: &Binaries) -> Result<(), Embedd
         outcome = initdb(place, binaries, &draft, "C").await?;
     }
     outcome.map_err(|output| EmbeddedError::Program { program: "initdb".to_owned(), output })?;
-    let path = draft.join("postgresql.conf");
-    let mut text = fs::read_to_string(&path).map_err(at(&path))?;
-    text.push_str("\ninclude_if_exists 'gencharge.conf'\n");
-    fs::write(&path, text).map_err(at(&path))?;
     fs::rename(&draft, &cluster).map_err(at(&cluster))
 }
 
@@ -408,7 +426,16 @@ fn wal_compression(place: &Place, binaries: &Binaries) -> &'static str {
 }
 
 fn startup_failed(place: &Place) -> EmbeddedError {
-    let said = fs::read_to_string(place.startup_log()).unwrap_or_default();
+    // What it said before its own log began, and in it.
+    let newest = fs::read_dir(place.log_folder())
+        .into_iter()
+        .flatten()
+        .flatten()
+        .max_by_key(|entry| entry.metadata().and_then(|metadata| metadata.modified()).ok())
+        .map(|entry| entry.path());
+    let read = |path: PathBuf| fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    let mut said = read(place.startup_log()).unwrap_or_default();
+    said.push_str(&newest.and_then(|path| read(path).ok()).unwrap_or_default());
     let output = format!("{} (logs in {})", tail(&said), place.log_folder().display());
     EmbeddedError::Program { program: "postgres".to_owned(), output }
 }
@@ -429,15 +456,21 @@ fn connect_options(place: &Place, database: &str) -> PgConnectOptions {
         .ssl_mode(PgSslMode::Disable)
 }
 
+fn code(error: &sqlx::Error) -> Option<String> {
+    error.as_database_error()?.code().map(std::borrow::Cow::into_owned)
+}
+
+/// Whether the server is starting, ending or just gone, so that another look is worth it.
+fn is_passing(error: &sqlx::Error) -> bool {
+    matches!(error, sqlx::Error::Io(_)) || matches!(code(error).as_deref(), Some("57P01" | "57P02" | "57P03"))
+}
+
 /// `initdb` makes no database of our name.
-async fn create_database(place: &Place) -> Result<(), EmbeddedError> {
-    let code = |error: &sqlx::Error| {
-        error.as_database_error().and_then(|error| error.code().map(|code| code.into_owned()))
-    };
+async fn create_database(place: &Place) -> Result<(), sqlx::Error> {
     match connect_options(place, NAME).connect().await {
-        Ok(connection) => return Ok(connection.close().await?),
+        Ok(connection) => return connection.close().await,
         Err(error) if code(&error).as_deref() == Some("3D000") => {}
-        Err(error) => return Err(error.into()),
+        Err(error) => return Err(error),
     }
     let mut connection = connect_options(place, "postgres").connect().await?;
     let created = sqlx::query("CREATE DATABASE gencharge").execute(&mut connection).await;
@@ -445,7 +478,7 @@ async fn create_database(place: &Place) -> Result<(), EmbeddedError> {
     match created {
         // Another process was faster.
         Err(error) if matches!(code(&error).as_deref(), Some("42P04" | "23505")) => Ok(()),
-        other => Ok(other.map(|_| ())?),
+        other => other.map(|_| ()),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, chown};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _, lchown};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -28,7 +28,7 @@ pub(super) struct Account {
 /// Where everything is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Place {
-    /// 0700, holds the rest.
+    /// 0700, of the cluster's user; as root nothing is written in it, for that user could have put a link there.
     pub home: PathBuf,
     /// The folder of the socket, 0700.
     pub socket: PathBuf,
@@ -49,9 +49,14 @@ impl Place {
         self.home.join("cluster")
     }
 
-    /// What `postgres` said before its own log began.
+    /// What `postgres` said before its own log began. Beside the home, in a folder of this process' user.
     pub(super) fn startup_log(&self) -> PathBuf {
-        self.home.join("startup.log")
+        self.home.with_file_name("postgres-startup.log")
+    }
+
+    /// The cluster's whole configuration, beside the home.
+    pub(super) fn settings_file(&self) -> PathBuf {
+        self.home.with_file_name("postgres.conf")
     }
 
     pub(super) fn log_folder(&self) -> PathBuf {
@@ -95,10 +100,14 @@ impl Place {
             None => new_home(data)?,
         };
         private_folder(&home, account)?;
-        private_folder(&home.join("log"), account)?;
         let known = record.filter(|record| record.data_folder == data).map(|record| record.socket_folder);
-        let socket = socket_folder(&home, account, known)?;
-        let place = Place { home, socket, account };
+        let mut place = Place { socket: home.join("socket"), home, account };
+        if place.socket.as_os_str().len() > LONGEST_SOCKET_FOLDER {
+            place.socket = short_folder(account, known)?;
+        } else if !place.socket.is_dir() {
+            let made = place.command(Path::new("mkdir")).args(["-m", "700"]).arg(&place.socket).status();
+            made.map_err(at(&place.socket))?;
+        }
         write_record(data, &place)?;
         Ok(place)
     }
@@ -151,12 +160,9 @@ fn new_home(data: &Path) -> Result<(PathBuf, Option<Account>), EmbeddedError> {
     if can_enter(data, account) {
         return Ok((inside, Some(account)));
     }
-    let home = Path::new(SYSTEM_FOLDER).join(short_hash(data));
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o755)
-        .create(SYSTEM_FOLDER)
-        .map_err(at(Path::new(SYSTEM_FOLDER)))?;
+    let base = Path::new(SYSTEM_FOLDER).join(short_hash(data));
+    fs::DirBuilder::new().recursive(true).mode(0o755).create(&base).map_err(at(&base))?;
+    let home = base.join("postgres");
     tracing::warn!(
         data_folder = %data.display(), database_folder = %home.display(),
         "PostgreSQL does not run as root and its user cannot enter the data folder: the database is kept elsewhere"
@@ -210,36 +216,24 @@ fn private_folder(folder: &Path, account: Option<Account>) -> Result<(), Embedde
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
         other => other.map_err(at(folder))?,
     }
-    if let Some(account) = account {
-        chown(folder, Some(account.uid), Some(account.gid)).map_err(at(folder))?;
+    fs::set_permissions(folder, fs::Permissions::from_mode(0o700)).map_err(at(folder))?;
+    match account {
+        Some(account) => lchown(folder, Some(account.uid), Some(account.gid)).map_err(at(folder)),
+        None => Ok(()),
     }
-    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o700);
-    fs::set_permissions(folder, mode).map_err(at(folder))
 }
 
-/// The known folder if it is still sound, else one inside the home, or a short one when that path is too long.
-fn socket_folder(
-    home: &Path,
-    account: Option<Account>,
-    known: Option<PathBuf>,
-) -> Result<PathBuf, EmbeddedError> {
-    let inside = home.join("socket");
-    if inside.as_os_str().len() <= LONGEST_SOCKET_FOLDER {
-        private_folder(&inside, account)?;
-        return Ok(inside);
-    }
+/// The known folder if it is still sound, else a new one whose path is short.
+fn short_folder(account: Option<Account>, known: Option<PathBuf>) -> Result<PathBuf, EmbeddedError> {
     let owner = account.map_or_else(|| rustix::process::geteuid().as_raw(), |account| account.uid);
     if let Some(folder) = known.filter(|folder| is_private(folder, owner)) {
         return Ok(folder);
     }
     let mut bytes = [0_u8; 8];
-    rand::rngs::SysRng.try_fill_bytes(&mut bytes).map_err(|error| at(home)(io::Error::other(error)))?;
-    let folder = std::env::temp_dir().join(format!("gencharge-{:016x}", u64::from_le_bytes(bytes)));
-    let folder = if folder.as_os_str().len() <= LONGEST_SOCKET_FOLDER {
-        folder
-    } else {
-        Path::new("/tmp").join(folder.file_name().unwrap_or_default())
-    };
+    rand::rngs::SysRng
+        .try_fill_bytes(&mut bytes)
+        .map_err(|error| at(Path::new("/tmp"))(io::Error::other(error)))?;
+    let folder = Path::new("/tmp").join(format!("gencharge-{:016x}", u64::from_le_bytes(bytes)));
     // The name is random and creating fails if it exists: nobody else can have put it there.
     fs::DirBuilder::new().mode(0o700).create(&folder).map_err(at(&folder))?;
     private_folder(&folder, account)?;

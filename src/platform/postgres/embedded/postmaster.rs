@@ -85,13 +85,17 @@ impl Postmaster {
 /// only, which drains and then stops it.
 pub(super) fn spawn(place: &Place, binaries: &Binaries) -> Result<Child, EmbeddedError> {
     let path = place.startup_log();
-    let log = fs::File::create(&path).map_err(at(&path))?;
+    // Anew, not over the old one: root may have made that, in a folder of somebody who is starting this now.
+    let _ = fs::remove_file(&path);
+    let log = fs::File::create_new(&path).map_err(at(&path))?;
     let errors = log.try_clone().map_err(at(&path))?;
     let program = binaries.program("postgres");
     place
         .command(&program)
         .arg("-D")
         .arg(place.cluster())
+        .arg("-c")
+        .arg(format!("config_file={}", place.settings_file().display()))
         .stdout(Stdio::from(log))
         .stderr(Stdio::from(errors))
         .process_group(0)
@@ -108,7 +112,8 @@ pub(super) fn reap(child: &mut Option<Child>) -> Option<std::process::ExitStatus
 
 /// Waits until what a killed postmaster left behind has ended: PostgreSQL's processes leave on their own when they
 /// notice, within a bound they are told to, and a new postmaster refuses to start beside them.
-pub(super) async fn clear_orphans(cluster: &Path) {
+pub(super) async fn clear_orphans(place: &Place) {
+    let cluster = &place.cluster();
     let start = Instant::now();
     let mut told = None;
     loop {
@@ -133,8 +138,15 @@ pub(super) async fn clear_orphans(cluster: &Path) {
         sleep(LOOK).await;
     }
     // Left by the killed postmaster. When its number belongs to another process by now (a container that was started
-    // again), PostgreSQL would take that one for a living postmaster.
-    let _ = fs::remove_file(cluster.join("postmaster.pid"));
+    // again), or to a dead one that nobody reaps, PostgreSQL would take that for a living postmaster.
+    for left in [cluster.join("postmaster.pid"), place.socket.join(".s.PGSQL.5432.lock")] {
+        match fs::remove_file(&left) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                tracing::warn!(file = %left.display(), %error, "cannot be removed");
+            }
+            _ => {}
+        }
+    }
 }
 
 /// Whether the process lives and works in this cluster: every process of PostgreSQL does. A number that was given to

@@ -41,7 +41,7 @@ fn memory() -> Option<u64> {
     Some(limit.map_or(total, |limit| limit.min(total)))
 }
 
-/// The text of `gencharge.conf`, which wins over what `initdb` wrote.
+/// The cluster's whole configuration.
 pub(super) fn text(
     machine: Machine,
     socket: &Path,
@@ -90,7 +90,7 @@ pub(super) fn text(
         ("log_checkpoints", "off".to_owned()),
     ];
     let mut text = String::from(
-        "# Written anew at every start by gencharge; changes belong into postgresql.auto.conf.\n",
+        "# Written anew at every start by gencharge; changes belong into the cluster's\n# postgresql.auto.conf (ALTER SYSTEM).\n",
     );
     for (name, value) in pairs {
         // Writing to a String cannot fail.

@@ -1,0 +1,8 @@
+//! The integration tests: one binary, a module a feature.
+//!
+//! `cfg(test)` tells clippy that helpers may unwrap too.
+
+#[cfg(test)]
+mod embedded;
+#[cfg(test)]
+mod support;

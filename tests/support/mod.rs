@@ -1,0 +1,18 @@
+//! What the integration tests share.
+
+pub mod folder;
+pub mod process;
+
+use std::time::Duration;
+
+/// Asks again and again until there is an answer; fails the test after `limit`.
+pub async fn eventually<T>(what: &str, limit: Duration, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+    let deadline = tokio::time::Instant::now() + limit;
+    loop {
+        if let Some(answer) = ask().await {
+            return answer;
+        }
+        assert!(tokio::time::Instant::now() < deadline, "{what} did not happen within {limit:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
