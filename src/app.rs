@@ -17,11 +17,16 @@ use crate::auth::{Gate, Keys, UnusableSecret, listener};
 use crate::config::{Config, Secret};
 use crate::http::request_log::request_ids;
 use crate::http::server;
+use crate::platform::postgres::rows::LongReads;
+use crate::subscriptions::{self, SubscriptionLists};
+use crate::transactions::{self, TransactionLists};
 
 /// How long requests in flight may take to end once the server is told to stop.
 const DRAIN_SECONDS: u64 = 10;
 /// How long a background task may take to end after that.
 const TASK_PATIENCE: Duration = Duration::from_secs(5);
+/// Unpaged lists and exports that may be sent at once; each holds a connection.
+const LONG_READS: usize = 4;
 /// How long the start waits for the gate's first reading; it works without (slower), so it never fails the start.
 const FIRST_READING: Duration = Duration::from_secs(2);
 
@@ -62,23 +67,41 @@ pub enum StartError {
 #[derive(Clone)]
 struct Services {
     gate: Gate,
+    transactions: TransactionLists,
+    subscriptions: SubscriptionLists,
 }
 
 impl Services {
     fn build(parts: &Parts) -> Result<Self, StartError> {
         let keys = Keys::derive(parts.secret.expose())?;
         let gate = Gate::new(keys, Arc::clone(&parts.clock), parts.pool.clone());
-        Ok(Self { gate })
+        let long_reads = LongReads::new(LONG_READS);
+        let transactions = TransactionLists::new(
+            parts.pool.clone(),
+            long_reads.clone(),
+            Arc::clone(&parts.clock),
+            parts.config.timezone,
+        );
+        let subscriptions = SubscriptionLists::new(
+            parts.pool.clone(),
+            long_reads,
+            Arc::clone(&parts.clock),
+            parts.config.timezone,
+        );
+        Ok(Self { gate, transactions, subscriptions })
     }
 
     fn attach(&self, cfg: &mut web::ServiceConfig) {
-        cfg.app_data(web::Data::new(self.gate.clone()));
+        cfg.app_data(web::Data::new(self.gate.clone()))
+            .app_data(web::Data::new(self.transactions.clone()))
+            .app_data(web::Data::new(self.subscriptions.clone()));
         // catalogue, recharge, transactions, notifications: their services go here.
     }
 }
 
 /// Every feature's routes; mounted at the root and at `/v1`.
-fn features(_cfg: &mut web::ServiceConfig) {
+fn features(cfg: &mut web::ServiceConfig) {
+    cfg.configure(transactions::routes).configure(subscriptions::routes);
     // catalogue, recharge, transactions, notifications: `.configure(feature::routes)` goes here.
 }
 

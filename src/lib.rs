@@ -8,5 +8,6 @@ pub mod cli;
 pub mod config;
 pub mod http;
 pub mod platform;
+pub mod subscriptions;
 pub mod telemetry;
 pub mod transactions;

@@ -1,7 +1,7 @@
 //! Money and bodies in JSON.
 
 use actix_web::web::Bytes;
-use gencharge_actors::kernel::{MoneyError, Paise};
+use gencharge_actors::kernel::{MoneyError, Paise, PhoneNumber};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
@@ -32,6 +32,22 @@ pub fn as_number<S: Serializer>(amount: &Paise, serializer: S) -> Result<S::Ok, 
 /// Those of the serializer.
 pub fn as_string<S: Serializer>(amount: &Paise, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(amount)
+}
+
+/// For `#[serde(serialize_with)]`: paise as a JSON number with two decimals, or null.
+///
+/// # Errors
+/// Those of the serializer.
+pub fn as_optional_number<S: Serializer>(amount: &Option<Paise>, serializer: S) -> Result<S::Ok, S::Error> {
+    amount.map(rupees_number).serialize(serializer)
+}
+
+/// For `#[serde(serialize_with)]`: a phone number as ten digits, or null.
+///
+/// # Errors
+/// Those of the serializer.
+pub fn national<S: Serializer>(phone: &Option<PhoneNumber>, serializer: S) -> Result<S::Ok, S::Error> {
+    phone.map(PhoneNumber::national).serialize(serializer)
 }
 
 /// An amount of rupees as clients send it: a JSON number or string, kept as its text.

@@ -6,6 +6,7 @@ use actix_web::HttpRequest;
 use chrono::{DateTime, NaiveDate, Utc};
 use gencharge_actors::kernel::{Paise, PhoneNumber};
 
+use super::list::Cursor;
 use super::problem::{FieldError, Problem};
 
 /// The query string of a request, with the faults found so far.
@@ -113,6 +114,28 @@ impl Params {
                 None
             }
         }
+    }
+
+    /// A part of a phone number as it is shown: 1 to 10 digits.
+    pub fn digits(&mut self, name: &str) -> Option<String> {
+        let text = self.text(name)?.to_owned();
+        if text.len() > 10 || !text.bytes().all(|byte| byte.is_ascii_digit()) {
+            self.fault(name, "must be 1 to 10 digits");
+            return None;
+        }
+        Some(text)
+    }
+
+    /// Where to continue a list of this order (`cursor`, which excludes `page`).
+    pub fn cursor(&mut self, order: &str) -> Option<Cursor> {
+        let cursor = Cursor::decode(self.text("cursor")?, order);
+        if cursor.is_none() {
+            self.fault("cursor", "must be a next_cursor of this list in the same order");
+        }
+        if self.text("page").is_some() {
+            self.fault("cursor", "cannot be combined with page");
+        }
+        cursor
     }
 
     /// A calendar day (`2026-01-31`).

@@ -1,7 +1,9 @@
 //! SQL: one pool, and options for dedicated connections, from `DATABASE_URL` or from a private cluster that this
 //! process starts itself.
 
+pub mod columns;
 pub mod embedded;
+pub mod rows;
 
 use std::time::Duration;
 

@@ -1,3 +1,10 @@
 //! The lists of transactions: a customer's own and the administrators'.
 
+mod listing;
+mod routes;
+mod service;
 pub mod shape;
+mod store;
+
+pub use routes::{Docs, routes};
+pub use service::TransactionLists;

@@ -4,13 +4,13 @@ use chrono::{DateTime, Utc};
 use gencharge_actors::kernel::{
     AccountStatus, Category, Paise, PaymentMethod, PhoneNumber, Source, TxnStatus, TxnType, UserType,
 };
-use serde::{Serialize, Serializer};
-use serde_json::value::RawValue;
+use serde::Serialize;
 use sqlx::postgres::PgRow;
 use sqlx::{FromRow, Row};
 use utoipa::ToSchema;
 
 use crate::http::json;
+use crate::platform::postgres::columns::{optional_word, phone, word};
 
 /// The columns of [`TransactionRow`], in the order that its reader counts on.
 pub const COLUMNS: &str = "txn_id, created_at, user_id, category, txn_type, amount, price, discount, wallet_amount, \
@@ -96,36 +96,6 @@ fn paise(row: &PgRow, index: usize) -> Result<Option<Paise>, sqlx::Error> {
     Ok(row.try_get::<Option<i64>, _>(index)?.map(Paise::new))
 }
 
-pub(crate) fn phone(row: &PgRow, index: usize) -> Result<Option<PhoneNumber>, sqlx::Error> {
-    let digits: Option<i64> = row.try_get(index)?;
-    digits
-        .map(PhoneNumber::from_e164)
-        .transpose()
-        .map_err(|error| sqlx::Error::ColumnDecode { index: index.to_string(), source: Box::new(error) })
-}
-
-pub(crate) fn optional_word<T>(row: &PgRow, index: usize) -> Result<Option<T>, sqlx::Error>
-where
-    T: std::str::FromStr,
-    T::Err: std::error::Error + Send + Sync + 'static,
-{
-    let text: Option<&str> = row.try_get(index)?;
-    text.map(str::parse)
-        .transpose()
-        .map_err(|error| sqlx::Error::ColumnDecode { index: index.to_string(), source: Box::new(error) })
-}
-
-pub(crate) fn word<T>(row: &PgRow, index: usize) -> Result<T, sqlx::Error>
-where
-    T: std::str::FromStr,
-    T::Err: std::error::Error + Send + Sync + 'static,
-{
-    optional_word(row, index)?.ok_or_else(|| sqlx::Error::ColumnDecode {
-        index: index.to_string(),
-        source: Box::new(sqlx::error::UnexpectedNullError),
-    })
-}
-
 /// A transaction as clients see it. `amount` is a string with two decimals, the other amounts are numbers.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct TransactionOut {
@@ -151,11 +121,11 @@ pub struct TransactionOut {
     /// The offer applied.
     pub offer_id: Option<i64>,
     /// The payer's number.
-    #[serde(serialize_with = "national")]
+    #[serde(serialize_with = "json::national")]
     #[schema(value_type = Option<String>, example = "9876543210")]
     pub from_phone_number: Option<PhoneNumber>,
     /// The number recharged or credited.
-    #[serde(serialize_with = "national")]
+    #[serde(serialize_with = "json::national")]
     #[schema(value_type = Option<String>, example = "9876543210")]
     pub to_phone_number: Option<PhoneNumber>,
     /// Why it exists.
@@ -174,25 +144,25 @@ pub struct TransactionOut {
     /// The customer behind `user_id`; only administrators get it, and null when the account is gone.
     pub user: Option<Box<UserResponse>>,
     /// The plan's price, rupees.
-    #[serde(serialize_with = "rupees")]
+    #[serde(serialize_with = "json::as_optional_number")]
     #[schema(value_type = Option<f64>, example = 349.00)]
     pub price: Option<Paise>,
     /// Taken off by the offer, rupees.
-    #[serde(serialize_with = "rupees")]
+    #[serde(serialize_with = "json::as_optional_number")]
     #[schema(value_type = Option<f64>, example = 50.00)]
     pub discount: Option<Paise>,
     /// The wallet's part, rupees.
-    #[serde(serialize_with = "rupees")]
+    #[serde(serialize_with = "json::as_optional_number")]
     #[schema(value_type = Option<f64>, example = 299.00)]
     pub wallet_amount: Option<Paise>,
     /// The payment gateway's part, rupees.
-    #[serde(serialize_with = "rupees")]
+    #[serde(serialize_with = "json::as_optional_number")]
     #[schema(value_type = Option<f64>, example = 0.00)]
     pub gateway_amount: Option<Paise>,
     /// The plan's entry on the number.
     pub subscription_id: Option<i64>,
     /// What a plan cost in the end, rupees; null for wallet movements.
-    #[serde(serialize_with = "rupees")]
+    #[serde(serialize_with = "json::as_optional_number")]
     #[schema(value_type = Option<f64>, example = 299.00)]
     pub total_paid: Option<Paise>,
 }
@@ -238,7 +208,7 @@ pub struct UserResponse {
     /// E-mail address.
     pub email: Option<String>,
     /// Ten digits.
-    #[serde(serialize_with = "national")]
+    #[serde(serialize_with = "json::national")]
     #[schema(value_type = String, example = "9876543210")]
     pub phone_number: Option<PhoneNumber>,
     /// What the customer gives to friends.
@@ -261,22 +231,6 @@ pub struct UserResponse {
     pub created_at: DateTime<Utc>,
     /// When the profile last changed.
     pub updated_at: Option<DateTime<Utc>>,
-}
-
-/// Ten digits, or null.
-#[expect(clippy::ref_option, reason = "the signature that serde's serialize_with takes")]
-pub(crate) fn national<S: Serializer>(phone: &Option<PhoneNumber>, serializer: S) -> Result<S::Ok, S::Error> {
-    match phone {
-        Some(phone) => serializer.serialize_str(&phone.national()),
-        None => serializer.serialize_none(),
-    }
-}
-
-/// A number with two decimals, or null.
-#[expect(clippy::ref_option, reason = "the signature that serde's serialize_with takes")]
-fn rupees<S: Serializer>(amount: &Option<Paise>, serializer: S) -> Result<S::Ok, S::Error> {
-    let number: Option<Box<RawValue>> = amount.map(json::rupees_number);
-    number.serialize(serializer)
 }
 
 #[cfg(test)]
