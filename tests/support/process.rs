@@ -20,6 +20,7 @@ pub fn program(binary: &Path, data: &Path, arguments: &[&str]) -> Command {
         .args(arguments)
         .env_clear()
         .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+        .envs(std::env::var_os("GENCHARGE_PG_BIN").map(|folder| ("GENCHARGE_PG_BIN", folder)))
         .env("GENCHARGE_DATA_DIR", data)
         .env("GENCHARGE_BIND", "127.0.0.1:0")
         .env("GENCHARGE_PG_SHARED_BUFFERS_MB", "32")
