@@ -7,6 +7,7 @@ pub mod auth;
 pub mod cli;
 pub mod config;
 pub mod http;
+pub mod notifications;
 pub mod platform;
 pub mod subscriptions;
 pub mod telemetry;

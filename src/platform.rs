@@ -1,4 +1,5 @@
 //! What the features stand on: stores, folders, processes. Nothing in here knows a feature.
 
+pub mod bus;
 pub mod data_folder;
 pub mod postgres;

@@ -9,3 +9,4 @@ pub mod kernel;
 pub mod notification;
 pub mod relay;
 pub mod runtime;
+pub mod upkeep;

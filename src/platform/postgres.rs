@@ -4,6 +4,7 @@
 pub mod columns;
 pub mod embedded;
 pub mod rows;
+pub mod upkeep;
 
 use std::time::Duration;
 

@@ -1,0 +1,3 @@
+//! The way of events from the database to those who consume them (see [`gencharge_actors::relay`]).
+
+pub mod outbox;
