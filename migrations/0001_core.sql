@@ -167,30 +167,36 @@ CREATE TABLE offers (
     created_at     timestamptz NOT NULL
 );
 
--- Bumped by every change of plans, groups or offers (triggers below). Wallet batches read it under a shared advisory
--- lock that every catalogue change takes exclusively: what is true at commit decides.
+-- Bumped by every change of plans, groups, offers or offer types (triggers below).
+--
+-- What is true at commit decides. Every catalogue change takes advisory lock 4201 exclusively and keeps it to its commit;
+-- a wallet batch takes it shared (pg_advisory_xact_lock_shared) to its commit. So a batch that commits after a change has
+-- taken the lock after that change was visible. Two conditions make this hold:
+-- 1. The batch takes the lock in a statement of its own, under READ COMMITTED, before the statement that reads the epoch:
+--    a statement's snapshot is older than the locks that the same statement waits for.
+-- 2. Changes take the lock before they touch a row (BEFORE triggers), so that two of them wait for each other at the lock
+--    and never at rows while one holds it; batches lock no catalogue rows.
 CREATE TABLE catalogue_epoch (
     only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
     epoch    bigint NOT NULL
 );
 INSERT INTO catalogue_epoch (epoch) VALUES (1);
 
-CREATE FUNCTION catalogue_changed() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION catalogue_changes() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    -- 4201: the catalogue's advisory lock; wallet batches hold it shared.
     PERFORM pg_advisory_xact_lock(4201);
     UPDATE catalogue_epoch SET epoch = epoch + 1;
     PERFORM pg_notify('gencharge_catalogue', '');
     RETURN NULL;
 END $$;
-CREATE TRIGGER plans_changed AFTER INSERT OR UPDATE OR DELETE ON plans
-    FOR EACH STATEMENT EXECUTE FUNCTION catalogue_changed();
-CREATE TRIGGER plan_groups_changed AFTER INSERT OR UPDATE OR DELETE ON plan_groups
-    FOR EACH STATEMENT EXECUTE FUNCTION catalogue_changed();
-CREATE TRIGGER offers_changed AFTER INSERT OR UPDATE OR DELETE ON offers
-    FOR EACH STATEMENT EXECUTE FUNCTION catalogue_changed();
-CREATE TRIGGER offer_types_changed AFTER INSERT OR UPDATE OR DELETE ON offer_types
-    FOR EACH STATEMENT EXECUTE FUNCTION catalogue_changed();
+CREATE TRIGGER plans_change BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON plans
+    FOR EACH STATEMENT EXECUTE FUNCTION catalogue_changes();
+CREATE TRIGGER plan_groups_change BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON plan_groups
+    FOR EACH STATEMENT EXECUTE FUNCTION catalogue_changes();
+CREATE TRIGGER offers_change BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON offers
+    FOR EACH STATEMENT EXECUTE FUNCTION catalogue_changes();
+CREATE TRIGGER offer_types_change BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON offer_types
+    FOR EACH STATEMENT EXECUTE FUNCTION catalogue_changes();
 
 -- ---------------------------------------------------------------- money
 
