@@ -14,9 +14,11 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::auth::{Gate, Keys, UnusableSecret, listener};
+use crate::catalogue::{self, CatalogueStore, PublicLists};
 use crate::config::{Config, Secret};
 use crate::http::request_log::request_ids;
 use crate::http::server;
+use crate::platform::postgres::listener::Listener;
 use crate::platform::postgres::rows::LongReads;
 use crate::subscriptions::{self, SubscriptionLists};
 use crate::transactions::{self, TransactionLists};
@@ -69,10 +71,12 @@ struct Services {
     gate: Gate,
     transactions: TransactionLists,
     subscriptions: SubscriptionLists,
+    catalogue: CatalogueStore,
+    public_lists: PublicLists,
 }
 
 impl Services {
-    fn build(parts: &Parts) -> Result<Self, StartError> {
+    fn build(parts: &Parts, changes: &mut Listener) -> Result<Self, StartError> {
         let keys = Keys::derive(parts.secret.expose())?;
         let gate = Gate::new(keys, Arc::clone(&parts.clock), parts.pool.clone());
         let long_reads = LongReads::new(LONG_READS);
@@ -88,21 +92,25 @@ impl Services {
             Arc::clone(&parts.clock),
             parts.config.timezone,
         );
-        Ok(Self { gate, transactions, subscriptions })
+        let catalogue = CatalogueStore::new(parts.pool.clone());
+        let public_lists = PublicLists::new(catalogue.clone(), Arc::clone(&parts.clock), changes);
+        Ok(Self { gate, transactions, subscriptions, catalogue, public_lists })
     }
 
     fn attach(&self, cfg: &mut web::ServiceConfig) {
         cfg.app_data(web::Data::new(self.gate.clone()))
             .app_data(web::Data::new(self.transactions.clone()))
-            .app_data(web::Data::new(self.subscriptions.clone()));
-        // catalogue, recharge, transactions, notifications: their services go here.
+            .app_data(web::Data::new(self.subscriptions.clone()))
+            .app_data(web::Data::new(self.catalogue.clone()))
+            .app_data(web::Data::new(self.public_lists.clone()));
+        // recharge, transactions, notifications: their services go here.
     }
 }
 
 /// Every feature's routes; mounted at the root and at `/v1`.
 fn features(cfg: &mut web::ServiceConfig) {
-    cfg.configure(transactions::routes).configure(subscriptions::routes);
-    // catalogue, recharge, transactions, notifications: `.configure(feature::routes)` goes here.
+    cfg.configure(transactions::routes).configure(subscriptions::routes).configure(catalogue::routes);
+    // recharge, transactions, notifications: `.configure(feature::routes)` goes here.
 }
 
 /// The application.
@@ -114,7 +122,8 @@ impl App {
     /// # Errors
     /// [`StartError`].
     pub async fn start(parts: Parts) -> Result<RunningApp, StartError> {
-        let services = Services::build(&parts)?;
+        let mut changes = Listener::new();
+        let services = Services::build(&parts, &mut changes)?;
         let (stop, stopping) = watch::channel(false);
         let http = services.clone();
         let server = HttpServer::new(move || {
@@ -134,12 +143,14 @@ impl App {
         let bind = |source| StartError::Bind { address, source };
         let server = server.bind(address).map_err(bind)?;
         let addr = server.addrs().first().copied().unwrap_or(address);
-        let listener = tokio::spawn(listener::run(services.gate.clone(), stopping));
+        let listener = tokio::spawn(listener::run(services.gate.clone(), stopping.clone()));
+        let options = parts.pool.connect_options().as_ref().clone();
+        let changes = tokio::spawn(changes.run(options, stopping));
         let server = server.run();
         let handle = server.handle();
         let server = tokio::spawn(server);
         first_reading(&services.gate).await;
-        Ok(RunningApp { addr, handle, server, stop, tasks: vec![listener] })
+        Ok(RunningApp { addr, handle, server, stop, tasks: vec![listener, changes] })
     }
 }
 

@@ -3,6 +3,7 @@
 
 pub mod columns;
 pub mod embedded;
+pub mod listener;
 pub mod rows;
 pub mod upkeep;
 
