@@ -133,23 +133,28 @@ where
     W: AsyncFnOnce(&Database) -> Result<ExitCode, Failure>,
 {
     let mut stop = std::pin::pin!(stop_requested()?);
-    let mut opening = std::pin::pin!(Database::open(config));
-    let database = tokio::select! {
-        database = &mut opening => database?,
-        () = &mut stop => {
-            // What was begun is finished and put away, so that no half-started database is left behind.
-            if let Ok(Ok(database)) = tokio::time::timeout(OPENING, opening).await {
-                database.close().await;
-            }
-            return Ok(stopped());
-        }
-    };
+    let Some(database) = open_database(config, stop.as_mut()).await? else { return Ok(stopped()) };
     let outcome = tokio::select! {
         outcome = work(&database) => outcome,
         () = &mut stop => Ok(stopped()),
     };
     database.close().await;
     outcome
+}
+
+/// Opens the database; `None` when the process was told to stop meanwhile.
+async fn open_database(config: &Config, stop: impl Future<Output = ()>) -> Result<Option<Database>, Failure> {
+    let mut opening = std::pin::pin!(Database::open(config));
+    tokio::select! {
+        database = &mut opening => Ok(Some(database?)),
+        () = stop => {
+            // What was begun is finished and put away, so that no half-started database is left behind.
+            if let Ok(Ok(database)) = tokio::time::timeout(OPENING, opening).await {
+                database.close().await;
+            }
+            Ok(None)
+        }
+    }
 }
 
 fn stopped() -> ExitCode {

@@ -1,17 +1,46 @@
 //! `gencharge serve`.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
-use super::{Failure, stop_requested, with_database};
-use crate::config::Config;
+use gencharge_actors::kernel::{SystemClock, SystemRandom};
 
-/// Runs until told to stop.
+use super::{Failure, open_database, stop_requested, stopped};
+use crate::app::{App, Parts};
+use crate::config::{Config, secret_key};
+use crate::platform::postgres::Database;
+
+/// Runs until told to stop, or until the server ends by itself, which is a failure.
 pub(super) async fn run(config: Config) -> Result<ExitCode, Failure> {
-    with_database(&config, async |database| {
-        let migrations = database.migrate().await?;
-        tracing::info!(migrations, database = %database.place(), "database ready");
-        stop_requested()?.await;
-        Ok(ExitCode::SUCCESS)
-    })
-    .await
+    let mut stop = std::pin::pin!(stop_requested()?);
+    let Some(database) = open_database(&config, stop.as_mut()).await? else { return Ok(stopped()) };
+    let outcome = serve(config, &database, stop.as_mut()).await;
+    database.close().await;
+    outcome
+}
+
+async fn serve(
+    config: Config,
+    database: &Database,
+    stop: impl Future<Output = ()>,
+) -> Result<ExitCode, Failure> {
+    // Not interrupted by a request to stop: half a migration rolls back, but takes its time as well.
+    let migrations = database.migrate().await?;
+    tracing::info!(migrations, database = %database.place(), "database ready");
+    let parts = Parts {
+        secret: secret_key(&config)?,
+        pool: database.pool().clone(),
+        clock: Arc::new(SystemClock),
+        random: Arc::new(SystemRandom),
+        config,
+    };
+    let mut app = App::start(parts).await?;
+    tracing::info!(address = %app.addr, "listening");
+    tokio::select! {
+        () = stop => {
+            tracing::info!("stopping: requests in flight end first");
+            if app.stop().await { Ok(ExitCode::SUCCESS) } else { Err("not everything ended in time".into()) }
+        }
+        () = app.ended() => Err("the HTTP server ended by itself".into()),
+    }
 }
