@@ -224,6 +224,11 @@ CREATE TABLE lines (
 ) WITH (fillfactor = 60);
 COMMENT ON COLUMN lines.gifts IS 'recharges of this number paid by others: the owner''s list shows them too';
 
+-- Numbers that have something queued and nothing active: the lifecycle actor looks at them at once.
+CREATE TABLE line_wakeups (
+    phone bigint PRIMARY KEY
+);
+
 -- The business's own accounts. A wallet is an account too: account_id = wallet_id.
 CREATE TABLE ledger_accounts (
     account_id bigint PRIMARY KEY CHECK (account_id < 0),

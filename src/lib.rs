@@ -13,3 +13,4 @@ pub mod platform;
 pub mod subscriptions;
 pub mod telemetry;
 pub mod transactions;
+pub mod wallet;

@@ -6,7 +6,9 @@
 pub mod catalogue;
 pub mod events;
 pub mod kernel;
+pub mod lifecycle;
 pub mod notification;
 pub mod relay;
 pub mod runtime;
 pub mod upkeep;
+pub mod wallet;

@@ -1,0 +1,101 @@
+//! One batch, from what it touches to its answers, with its retries.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use super::command::{Done, KeyOrigin, Order, Refusal};
+use super::decide::{Limits, decide};
+use super::state::Touch;
+use super::store::{StoreError, WalletStore};
+use super::writes::Writes;
+use crate::kernel::Random;
+
+/// How long and how often a batch is tried.
+#[derive(Clone, Copy, Debug)]
+pub struct RetryLimits {
+    /// Tries in all; at least 1.
+    pub tries: u32,
+    /// The longest pause before the second try; it doubles for each further one.
+    pub pause: Duration,
+    /// One try may take this long; then its connection is given up and its outcome counts as unknown.
+    pub patience: Duration,
+}
+
+impl Default for RetryLimits {
+    fn default() -> Self {
+        Self { tries: 7, pause: Duration::from_millis(20), patience: Duration::from_secs(5) }
+    }
+}
+
+/// Decides `orders` and makes it durable. Every order gets its answer, in order.
+///
+/// After an unknown commit the same orders are tried again: their keys tell whether the first try stands. Only when the
+/// tries run out after an unknown commit is the answer [`Refusal::Unknown`]; when no try can have committed it is
+/// [`Refusal::Unavailable`].
+pub async fn run_batch<S: WalletStore>(
+    store: &mut S,
+    orders: &[Order],
+    limits: &Limits,
+    retry: &RetryLimits,
+    random: &dyn Random,
+) -> Vec<Result<Done, Refusal>> {
+    let touch = Touch::of(orders);
+    let mut orders = Cow::Borrowed(orders);
+    let mut unknown = false;
+    for attempt in 0..retry.tries {
+        if attempt > 0 {
+            pause(retry, attempt, random).await;
+        }
+        let mut answers = Vec::new();
+        let mut balanced = true;
+        let mut decide_once = |loaded, ids: &mut _| {
+            let decisions = decide(loaded, &orders, limits, ids);
+            answers = decisions.answers;
+            balanced = decisions.writes.balanced();
+            if balanced { decisions.writes } else { Writes::default() }
+        };
+        let tried =
+            tokio::time::timeout(retry.patience, store.transact(&touch, orders.len(), &mut decide_once))
+                .await;
+        match tried.unwrap_or(Err(StoreError::Unknown)) {
+            Ok(()) if !balanced => {
+                tracing::error!(orders = orders.len(), "wallet.batch.unbalanced: refused to write it");
+                return refuse_all(&orders, &Refusal::Unavailable);
+            }
+            Ok(()) => return answers,
+            Err(StoreError::Refused) => {
+                // Trying again will not mend it; an earlier unknown try may still stand.
+                break;
+            }
+            Err(error) => {
+                if !error.certainly_aborted() {
+                    unknown = true;
+                    write_every_key(orders.to_mut());
+                }
+                tracing::warn!(error = %error, attempt, orders = orders.len(), "wallet.batch.retry");
+            }
+        }
+    }
+    refuse_all(&orders, if unknown { &Refusal::Unknown } else { &Refusal::Unavailable })
+}
+
+/// After an unknown commit every decision is written under its key, rejections too. The keys are looked up before the
+/// locks are waited for; if the first try is only being committed then, the second would not see it and could reject what
+/// is done. The key's unique index refuses that, and the next try finds the key.
+fn write_every_key(orders: &mut [Order]) {
+    for order in orders {
+        order.key.origin = KeyOrigin::Client;
+    }
+}
+
+fn refuse_all(orders: &[Order], refusal: &Refusal) -> Vec<Result<Done, Refusal>> {
+    orders.iter().map(|_| Err(refusal.clone())).collect()
+}
+
+/// A random part of a pause that doubles: writers that met once do not meet again.
+async fn pause(retry: &RetryLimits, attempt: u32, random: &dyn Random) {
+    let most = retry.pause.saturating_mul(2_u32.saturating_pow(attempt.saturating_sub(1)));
+    let micros = u64::try_from(most.as_micros()).unwrap_or(u64::MAX);
+    let drawn = random.below(micros.saturating_add(1));
+    tokio::time::sleep(Duration::from_micros(drawn.max(micros / 4))).await;
+}

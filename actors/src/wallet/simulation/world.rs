@@ -1,0 +1,358 @@
+//! A database in memory that behaves like the real one where it matters, and misbehaves on command.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Poll;
+
+use chrono::{DateTime, Utc};
+
+use crate::catalogue::Catalogue;
+use crate::kernel::{
+    AccountId, Clock, Digest128, ManualClock, Paise, PhoneNumber, Random, SeededRandom, SubscriptionId,
+    SubscriptionStatus, TxnId, WalletId,
+};
+use crate::wallet::{
+    IdBlock, Ids, LineState, Loaded, NewPosting, Receipt, StoreError, StoredKey, StoredOutcome, Subscription,
+    Touch, Transaction, WalletState, WalletStore, Writes,
+};
+
+/// What is committed.
+#[derive(Default)]
+pub struct Db {
+    pub opening: BTreeMap<WalletId, Paise>,
+    pub wallets: BTreeMap<WalletId, WalletState>,
+    pub lines: BTreeMap<PhoneNumber, LineState>,
+    pub subscriptions: BTreeMap<SubscriptionId, Subscription>,
+    pub transactions: BTreeMap<TxnId, Transaction>,
+    pub postings: Vec<NewPosting>,
+    pub keys: HashMap<Digest128, StoredKey>,
+    pub events: BTreeMap<i64, TxnId>,
+    pub catalogue: Arc<Catalogue>,
+    pub next_id: i64,
+}
+
+impl Db {
+    /// Brings lines up to date: what has run out expires, what is due starts.
+    fn advance(&mut self, phones: &[PhoneNumber], now: DateTime<Utc>) {
+        for phone in phones {
+            let Some(line) = self.lines.get_mut(phone) else { continue };
+            let mut own: Vec<&mut Subscription> =
+                self.subscriptions.values_mut().filter(|sub| sub.phone == *phone).collect();
+            for sub in &mut own {
+                if sub.status != SubscriptionStatus::Expired && sub.valid_to <= now {
+                    sub.status = SubscriptionStatus::Expired;
+                }
+                if sub.status == SubscriptionStatus::Queued && sub.valid_from <= now {
+                    sub.status = SubscriptionStatus::Active;
+                }
+            }
+            let active = own.iter().find(|sub| sub.status == SubscriptionStatus::Active);
+            line.active = active.map(|sub| (sub.subscription_id, sub.valid_to));
+            let queued = own.iter().filter(|sub| sub.status == SubscriptionStatus::Queued);
+            line.queued = i32::try_from(queued.clone().count()).unwrap();
+            line.tail_valid_to = queued.map(|sub| sub.valid_to).max().or(line.active.map(|(_, end)| end));
+        }
+    }
+
+    fn apply(&mut self, writes: &Writes) {
+        self.wallets.extend(writes.wallets.clone());
+        self.lines.extend(writes.lines.clone());
+        for old in &writes.expired {
+            let sub = self.subscriptions.get_mut(&old.subscription_id).unwrap();
+            assert_eq!(sub.status, SubscriptionStatus::Active, "only an active plan can be superseded");
+            (sub.status, sub.valid_to) = (SubscriptionStatus::Expired, old.valid_to);
+        }
+        for (phone, shift) in &writes.shifted {
+            let queued =
+                |sub: &&mut Subscription| sub.phone == *phone && sub.status == SubscriptionStatus::Queued;
+            for sub in self.subscriptions.values_mut().filter(queued) {
+                sub.valid_from += shift.by;
+                sub.valid_to += shift.by;
+            }
+        }
+        for txn in &writes.transactions {
+            assert!(
+                self.transactions.insert(txn.txn_id, txn.clone()).is_none(),
+                "a transaction is written once"
+            );
+        }
+        for sub in &writes.subscriptions {
+            assert!(self.subscriptions.insert(sub.subscription_id, sub.clone()).is_none());
+        }
+        self.postings.extend(writes.postings.iter().copied());
+        for event in &writes.events {
+            assert!(self.events.insert(event.event_id.get(), event.txn_id).is_none());
+        }
+        for key in &writes.keys {
+            let outcome = match &key.outcome {
+                Ok((txn, status)) => StoredOutcome::Done(Box::new(self.receipt(*txn, *status))),
+                Err(rejection) => StoredOutcome::Rejected(rejection.clone()),
+            };
+            assert!(self.keys.insert(key.key, StoredKey { request: key.request, outcome }).is_none());
+        }
+    }
+
+    fn receipt(&self, txn: TxnId, status: Option<SubscriptionStatus>) -> Receipt {
+        let transaction = self.transactions[&txn].clone();
+        let subscription = transaction.subscription_id.map(|id| {
+            let stored = self.subscriptions[&id].clone();
+            Subscription { status: status.unwrap_or(stored.status), ..stored }
+        });
+        Receipt { transaction, subscription }
+    }
+
+    /// Everything that must hold after every commit.
+    pub fn check(&self) {
+        let mut sums: BTreeMap<TxnId, i64> = self.transactions.keys().map(|txn| (*txn, 0)).collect();
+        let mut balances: BTreeMap<AccountId, i64> = BTreeMap::new();
+        for (wallet, opening) in &self.opening {
+            balances.insert((*wallet).into(), opening.get());
+        }
+        for posting in &self.postings {
+            *sums.get_mut(&posting.txn_id).expect("a posting has its transaction") += posting.amount.get();
+            *balances.entry(posting.account).or_default() += posting.amount.get();
+        }
+        assert!(sums.values().all(|sum| *sum == 0), "postings of a transaction sum to zero");
+        for (id, wallet) in &self.wallets {
+            assert_eq!(balances[&(*id).into()], wallet.balance.get(), "a wallet equals its postings");
+            assert!(!wallet.balance.is_negative(), "a wallet is not negative");
+        }
+        self.check_lines();
+        let done = self.keys.values().filter(|key| matches!(key.outcome, StoredOutcome::Done(_))).count();
+        assert_eq!(done, self.events.len(), "one event for each success");
+        let services = self.transactions.values().filter(|txn| txn.subscription_id.is_some()).count();
+        assert_eq!(services, self.subscriptions.len(), "one subscription for each recharge");
+    }
+
+    fn check_lines(&self) {
+        for (phone, line) in &self.lines {
+            let mut own: Vec<&Subscription> =
+                self.subscriptions.values().filter(|sub| sub.phone == *phone).collect();
+            own.sort_by_key(|sub| (sub.valid_from, sub.valid_to));
+            let active = own.iter().filter(|sub| sub.status == SubscriptionStatus::Active).count();
+            assert!(active <= 1, "one active plan for a number");
+            for pair in own.windows(2) {
+                assert!(
+                    pair[0].valid_to <= pair[1].valid_from,
+                    "windows do not overlap: {:?} {:?}",
+                    pair[0],
+                    pair[1]
+                );
+            }
+            let queued = own.iter().filter(|sub| sub.status == SubscriptionStatus::Queued).count();
+            assert_eq!(line.queued, i32::try_from(queued).unwrap(), "the line counts its queue");
+            assert_eq!(line.active.is_some(), active == 1, "the line knows its active plan");
+        }
+    }
+}
+
+/// Which faults happen, in percent of transactions.
+#[derive(Clone, Copy)]
+pub struct Faults {
+    pub conflict: u64,
+    pub away: u64,
+    pub unknown: u64,
+    /// False: writers do not lock. The simulation must notice.
+    pub locking: bool,
+}
+
+/// The database with its locks and its caprices, shared by all writers.
+pub struct World {
+    pub db: RefCell<Db>,
+    locked_wallets: RefCell<BTreeSet<WalletId>>,
+    locked_lines: RefCell<BTreeSet<PhoneNumber>>,
+    pub clock: ManualClock,
+    pub random: SeededRandom,
+    pub faults: Faults,
+    /// Commits that the server still carries out after their connection broke.
+    stragglers: RefCell<Vec<(u64, Straggler)>>,
+}
+
+struct Straggler {
+    writes: Writes,
+    /// Held until the server is done with it.
+    _locks: Locks,
+}
+
+/// Locks held by one transaction; dropping it releases them.
+struct Locks {
+    world: Rc<World>,
+    wallets: Vec<WalletId>,
+    lines: Vec<PhoneNumber>,
+}
+
+impl Drop for Locks {
+    fn drop(&mut self) {
+        for wallet in &self.wallets {
+            self.world.locked_wallets.borrow_mut().remove(wallet);
+        }
+        for line in &self.lines {
+            self.world.locked_lines.borrow_mut().remove(line);
+        }
+    }
+}
+
+impl World {
+    pub fn new(db: Db, clock: ManualClock, seed: u64, faults: Faults) -> Rc<Self> {
+        Rc::new(Self {
+            db: RefCell::new(db),
+            locked_wallets: RefCell::default(),
+            locked_lines: RefCell::default(),
+            clock,
+            random: SeededRandom::new(seed),
+            faults,
+            stragglers: RefCell::default(),
+        })
+    }
+
+    pub fn chance(&self, percent: u64) -> bool {
+        self.random.below(100) < percent
+    }
+
+    /// Lets stragglers come one step closer to their end.
+    pub fn step(&self) {
+        let waiting = std::mem::take(&mut *self.stragglers.borrow_mut());
+        for (steps, straggler) in waiting {
+            if steps == 0 {
+                self.commit(&straggler.writes);
+            } else {
+                self.stragglers.borrow_mut().push((steps - 1, straggler));
+            }
+        }
+    }
+
+    pub fn quiet(&self) -> bool {
+        self.stragglers.borrow().is_empty()
+    }
+
+    /// Commits, unless a unique key is taken.
+    fn commit(&self, writes: &Writes) -> bool {
+        let mut db = self.db.borrow_mut();
+        if writes.keys.iter().any(|key| db.keys.contains_key(&key.key)) {
+            return false;
+        }
+        db.apply(writes);
+        db.check();
+        true
+    }
+
+    async fn yields(&self, most: u64) {
+        for _ in 0..self.random.below(most.saturating_add(1)) {
+            let mut yielded = false;
+            poll_fn(|_| if std::mem::replace(&mut yielded, true) { Poll::Ready(()) } else { Poll::Pending })
+                .await;
+        }
+    }
+
+    async fn lock(self: &Rc<Self>, touch: &Touch) -> Locks {
+        let owners = touch
+            .owners
+            .iter()
+            .filter_map(|phone| self.db.borrow().lines.get(phone).map(|line| WalletId::from(line.owner)));
+        let wanted: BTreeSet<WalletId> = touch.wallets.iter().copied().chain(owners).collect();
+        let mut locks = Locks { world: Rc::clone(self), wallets: Vec::new(), lines: Vec::new() };
+        if !self.faults.locking {
+            return locks;
+        }
+        for wallet in wanted {
+            poll_fn(|_| ready(self.locked_wallets.borrow_mut().insert(wallet))).await;
+            locks.wallets.push(wallet);
+            self.yields(1).await;
+        }
+        for line in &touch.lines {
+            poll_fn(|_| ready(self.locked_lines.borrow_mut().insert(*line))).await;
+            locks.lines.push(*line);
+            self.yields(1).await;
+        }
+        locks
+    }
+}
+
+fn ready(done: bool) -> Poll<()> {
+    if done { Poll::Ready(()) } else { Poll::Pending }
+}
+
+/// One writer's connection to the world.
+pub struct SimStore {
+    pub world: Rc<World>,
+    pub ids: Ids,
+}
+
+impl SimStore {
+    fn fill_ids(&mut self, orders: usize) {
+        if !self.ids.enough_for(orders) {
+            let mut db = self.world.db.borrow_mut();
+            let mut block = || {
+                db.next_id += 20;
+                IdBlock::new(db.next_id, 20)
+            };
+            self.ids = Ids { transactions: block(), subscriptions: block(), events: block() };
+        }
+    }
+}
+
+impl WalletStore for SimStore {
+    async fn transact<'a>(
+        &'a mut self,
+        touch: &'a Touch,
+        orders: usize,
+        decide: &'a mut (dyn FnMut(Loaded, &mut Ids) -> Writes + 'a),
+    ) -> Result<(), StoreError> {
+        let world = Rc::clone(&self.world);
+        world.yields(3).await;
+        if world.chance(world.faults.away) {
+            return Err(StoreError::Away);
+        }
+        self.fill_ids(orders);
+        // As in READ COMMITTED: the keys are read by the statement's snapshot, the rows after their locks are taken.
+        let found = |key: &Digest128| world.db.borrow().keys.get(key).map(|stored| (*key, stored.clone()));
+        let keys: HashMap<_, _> = touch.keys.iter().filter_map(found).collect();
+        let locks = world.lock(touch).await;
+        let now = world.clock.now();
+        let loaded = {
+            let mut db = world.db.borrow_mut();
+            let due = |line: &LineState| line.active.map_or(line.queued > 0, |(_, end)| end <= now);
+            let phones: Vec<_> =
+                touch.lines.iter().copied().filter(|phone| db.lines.get(phone).is_some_and(due)).collect();
+            // Bringing a line up to date is harmless even if this transaction then rolls back: it is only late.
+            db.advance(&phones, now);
+            Loaded {
+                now,
+                wallets: db.wallets.iter().map(|(id, wallet)| (*id, wallet.clone())).collect(),
+                lines: touch
+                    .lines
+                    .iter()
+                    .filter_map(|p| db.lines.get(p).map(|line| (*p, line.clone())))
+                    .collect(),
+                keys,
+                offer_uses: HashMap::new(),
+                catalogue: Arc::clone(&db.catalogue),
+            }
+        };
+        let writes = decide(loaded, &mut self.ids);
+        world.yields(4).await;
+        if writes.is_empty() {
+            return Ok(());
+        }
+        if world.chance(world.faults.conflict) {
+            return Err(StoreError::Conflict);
+        }
+        if world.chance(world.faults.unknown) {
+            match world.random.below(3) {
+                0 => {}
+                1 => {
+                    world.commit(&writes);
+                }
+                _ => {
+                    let straggler = Straggler { writes, _locks: locks };
+                    world.stragglers.borrow_mut().push((world.random.below(40), straggler));
+                }
+            }
+            return Err(StoreError::Unknown);
+        }
+        if world.commit(&writes) { Ok(()) } else { Err(StoreError::Conflict) }
+    }
+}

@@ -1,0 +1,198 @@
+//! What a batch loads under its locks.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+
+use super::command::{Command, Order, Receipt, Rejection};
+use crate::catalogue::Catalogue;
+use crate::kernel::{
+    AccountStatus, Digest128, EventId, OfferId, Paise, PhoneNumber, SubscriptionId, TxnId, UserId, UserType,
+    WalletId,
+};
+
+/// What a batch touches. Lists are sorted and without repeats: that is the order in which locks are taken.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Touch {
+    /// Wallets known by id: the payers'.
+    pub wallets: Vec<WalletId>,
+    /// Numbers whose owner's wallet is needed too: receivers of top-ups, and of cashback that an offer may give.
+    pub owners: Vec<PhoneNumber>,
+    /// Lines: the numbers that are recharged or topped up.
+    pub lines: Vec<PhoneNumber>,
+    /// Idempotency keys.
+    pub keys: Vec<Digest128>,
+    /// Offer and payer, where an offer is used (only those with a limit per user are looked up).
+    pub offers: Vec<(OfferId, UserId)>,
+}
+
+impl Touch {
+    /// What these orders touch.
+    #[must_use]
+    pub fn of(orders: &[Order]) -> Self {
+        let mut touch = Self::default();
+        for order in orders {
+            touch.keys.push(order.key.key);
+            touch.wallets.push(order.command.payer().user.into());
+            match &order.command {
+                Command::Recharge(recharge) => {
+                    touch.lines.push(recharge.number);
+                    if let Some(offer) = recharge.offer {
+                        touch.owners.push(recharge.number);
+                        touch.offers.push((offer, recharge.payer.user));
+                    }
+                }
+                Command::TopUp(top_up) if top_up.number != top_up.payer.phone => {
+                    touch.lines.push(top_up.number);
+                    touch.owners.push(top_up.number);
+                }
+                Command::TopUp(_) => {}
+            }
+        }
+        sort_unique(&mut touch.wallets);
+        sort_unique(&mut touch.owners);
+        sort_unique(&mut touch.lines);
+        sort_unique(&mut touch.keys);
+        sort_unique(&mut touch.offers);
+        touch
+    }
+}
+
+fn sort_unique<T: Ord>(items: &mut Vec<T>) {
+    items.sort_unstable();
+    items.dedup();
+}
+
+/// A locked wallet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WalletState {
+    /// Never below zero.
+    pub balance: Paise,
+    /// Transactions that moved it.
+    pub seq: i64,
+    /// Rows of its owner's own list.
+    pub transactions: i64,
+    /// Successful recharges its owner paid.
+    pub recharges: i64,
+    /// Its owner's status.
+    pub status: AccountStatus,
+}
+
+/// A locked number. Loaded lines are up to date: what has run out is expired and what is due is active.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LineState {
+    /// Whose it is.
+    pub owner: UserId,
+    /// Which plans fit; unknown until its owner registers.
+    pub user_type: Option<UserType>,
+    /// The plan in use and when it ends (always later than now).
+    pub active: Option<(SubscriptionId, DateTime<Utc>)>,
+    /// When everything bought has run out.
+    pub tail_valid_to: Option<DateTime<Utc>>,
+    /// Plans waiting.
+    pub queued: i32,
+    /// Recharges that others paid.
+    pub gifts: i64,
+}
+
+/// What a key decided earlier.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredKey {
+    /// Digest of the request it came with.
+    pub request: Digest128,
+    /// What was answered.
+    pub outcome: StoredOutcome,
+}
+
+/// What was answered under a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StoredOutcome {
+    /// It was done.
+    Done(Box<Receipt>),
+    /// It was decided against.
+    Rejected(Rejection),
+}
+
+/// Everything a batch has locked and read.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// The batch's time: later than every lock's acquisition.
+    pub now: DateTime<Utc>,
+    /// By id; absent: there is no such wallet.
+    pub wallets: HashMap<WalletId, WalletState>,
+    /// By number; absent: not registered.
+    pub lines: HashMap<PhoneNumber, LineState>,
+    /// Keys that were used before.
+    pub keys: HashMap<Digest128, StoredKey>,
+    /// How often a payer has used an offer that has a limit.
+    pub offer_uses: HashMap<(OfferId, UserId), u64>,
+    /// Prices and rules, as of this batch.
+    pub catalogue: Arc<Catalogue>,
+}
+
+/// A range of ids that this writer owns.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct IdBlock {
+    next: i64,
+    end: i64,
+}
+
+impl IdBlock {
+    /// The `size` ids from `first` on.
+    #[must_use]
+    pub const fn new(first: i64, size: i64) -> Self {
+        Self { next: first, end: first.saturating_add(size) }
+    }
+
+    /// How many are left.
+    #[must_use]
+    pub const fn left(&self) -> i64 {
+        self.end.saturating_sub(self.next)
+    }
+
+    /// The next id; `None` when the block is used up.
+    pub fn take(&mut self) -> Option<i64> {
+        if self.next >= self.end {
+            return None;
+        }
+        let id = self.next;
+        self.next = self.next.saturating_add(1);
+        Some(id)
+    }
+}
+
+/// The ids a writer gives out. Its store keeps them filled: a batch needs at most two transactions, one subscription and
+/// one event for each order.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Ids {
+    /// For transactions.
+    pub transactions: IdBlock,
+    /// For subscriptions.
+    pub subscriptions: IdBlock,
+    /// For events.
+    pub events: IdBlock,
+}
+
+impl Ids {
+    /// True when `orders` orders can be decided.
+    #[must_use]
+    pub fn enough_for(&self, orders: usize) -> bool {
+        let orders = i64::try_from(orders).unwrap_or(i64::MAX);
+        self.transactions.left() >= orders.saturating_mul(2)
+            && self.subscriptions.left() >= orders
+            && self.events.left() >= orders
+    }
+
+    pub(super) fn transaction(&mut self) -> Option<TxnId> {
+        self.transactions.take().map(TxnId)
+    }
+
+    pub(super) fn subscription(&mut self) -> Option<SubscriptionId> {
+        self.subscriptions.take().map(SubscriptionId)
+    }
+
+    pub(super) fn event(&mut self) -> Option<EventId> {
+        self.events.take().map(EventId)
+    }
+}

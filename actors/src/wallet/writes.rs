@@ -1,0 +1,117 @@
+//! What a batch writes, set by set.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::command::{Rejection, Subscription, Transaction};
+use super::state::{LineState, WalletState};
+use crate::events::Event;
+use crate::kernel::{
+    AccountId, Digest128, EventId, OfferId, Paise, PhoneNumber, SubscriptionId, SubscriptionStatus, TxnId,
+    UserId, WalletId,
+};
+
+/// Everything one batch changes. All of it is written in one database transaction, or none.
+#[derive(Clone, Debug, Default)]
+pub struct Writes {
+    /// The batch's time: `created_at` of all its rows.
+    pub now: DateTime<Utc>,
+    /// New values of the wallets that changed.
+    pub wallets: BTreeMap<WalletId, WalletState>,
+    /// New values of the lines that changed.
+    pub lines: BTreeMap<PhoneNumber, LineState>,
+    /// New transactions.
+    pub transactions: Vec<Transaction>,
+    /// Their postings; they sum to zero for each transaction.
+    pub postings: Vec<NewPosting>,
+    /// Subscriptions of earlier batches that end now; written before the new ones.
+    pub expired: Vec<ExpireSubscription>,
+    /// Queues of earlier batches that move; written before the new ones.
+    pub shifted: BTreeMap<PhoneNumber, ShiftQueue>,
+    /// New subscriptions.
+    pub subscriptions: Vec<Subscription>,
+    /// Numbers with something queued and nothing active: to be activated at once by the lifecycle actor.
+    pub wake_ups: Vec<PhoneNumber>,
+    /// Uses of offers that have a limit per user.
+    pub offer_uses: BTreeMap<(OfferId, UserId), OfferUse>,
+    /// What keys decided.
+    pub keys: Vec<NewKey>,
+    /// What happened, for the outbox.
+    pub events: Vec<NewEvent>,
+}
+
+impl Writes {
+    /// True when there is nothing to commit.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty() && self.transactions.is_empty()
+    }
+
+    /// True when the postings of every transaction sum to zero and each has some.
+    #[must_use]
+    pub fn balanced(&self) -> bool {
+        let mut sums: BTreeMap<TxnId, i128> = BTreeMap::new();
+        for posting in &self.postings {
+            let sum = sums.entry(posting.txn_id).or_default();
+            *sum = sum.saturating_add(i128::from(posting.amount.get()));
+        }
+        sums.len() == self.transactions.len() && sums.values().all(|sum| *sum == 0)
+    }
+}
+
+/// One side of a transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NewPosting {
+    /// Of which transaction.
+    pub txn_id: TxnId,
+    /// Which account.
+    pub account: AccountId,
+    /// Positive puts money into the account.
+    pub amount: Paise,
+}
+
+/// A stored subscription that ends now because another took its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ExpireSubscription {
+    /// Which.
+    pub subscription_id: SubscriptionId,
+    /// When.
+    pub valid_to: DateTime<Utc>,
+}
+
+/// How far the waiting plans of a number move.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ShiftQueue {
+    /// Added to both ends of every queued window.
+    pub by: TimeDelta,
+}
+
+/// One more use of an offer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OfferUse {
+    /// How many more.
+    pub added: u64,
+}
+
+/// What a key decided.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewKey {
+    /// The key.
+    pub key: Digest128,
+    /// The request it came with.
+    pub request: Digest128,
+    /// The effect, with the status its subscription had, or the rejection.
+    pub outcome: Result<(TxnId, Option<SubscriptionStatus>), Rejection>,
+}
+
+/// An event for the outbox.
+#[derive(Clone, Debug)]
+pub struct NewEvent {
+    /// Its id.
+    pub event_id: EventId,
+    /// The transaction it tells of.
+    pub txn_id: TxnId,
+    /// What happened.
+    pub event: Event,
+}

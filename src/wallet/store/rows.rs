@@ -1,0 +1,109 @@
+//! Transactions and subscriptions read back from their rows.
+
+use std::collections::HashMap;
+use std::str::FromStr;
+
+use chrono::{DateTime, Utc};
+use gencharge_actors::kernel::{OfferId, Paise, PhoneNumber, PlanId, SubscriptionId, TxnId, UserId};
+use gencharge_actors::wallet::{Receipt, Subscription, Transaction};
+use sqlx::postgres::PgRow;
+use sqlx::{PgConnection, Row};
+
+/// Each receipt of `txn_ids`, whose partitions `created` names.
+const RECEIPTS: &str = "\
+SELECT t.txn_id, t.created_at, t.user_id, t.beneficiary_id, t.wallet_seq, t.category, t.txn_type, t.amount, t.price,
+       t.discount, t.wallet_amount, t.gateway_amount, t.service_type, t.plan_id, t.offer_id, t.from_phone, t.to_phone,
+       t.source, t.status, t.payment_method, t.payment_transaction_id, t.subscription_id,
+       s.phone, s.user_id, s.plan_id, s.status, s.valid_from, s.valid_to, s.total_paid
+FROM unnest($1::bigint[], $2::timestamptz[]) AS wanted (txn_id, created_at)
+JOIN transactions t ON t.txn_id = wanted.txn_id AND t.created_at = wanted.created_at
+LEFT JOIN subscriptions s ON s.subscription_id = t.subscription_id";
+
+/// A value that cannot be what the schema says.
+pub fn undecodable(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> sqlx::Error {
+    sqlx::Error::Decode(error.into())
+}
+
+/// A word of a vocabulary.
+pub fn word<T>(row: &PgRow, index: usize) -> Result<T, sqlx::Error>
+where
+    T: FromStr,
+    T::Err: std::error::Error + Send + Sync + 'static,
+{
+    row.try_get::<&str, _>(index)?.parse().map_err(undecodable)
+}
+
+/// A word of a vocabulary, or null.
+pub fn optional_word<T>(row: &PgRow, index: usize) -> Result<Option<T>, sqlx::Error>
+where
+    T: FromStr,
+    T::Err: std::error::Error + Send + Sync + 'static,
+{
+    row.try_get::<Option<&str>, _>(index)?.map(|text| text.parse().map_err(undecodable)).transpose()
+}
+
+/// A phone number.
+pub fn phone(e164: i64) -> Result<PhoneNumber, sqlx::Error> {
+    PhoneNumber::from_e164(e164).map_err(undecodable)
+}
+
+/// The receipts of transactions, by transaction id.
+pub async fn receipts(
+    connection: &mut PgConnection,
+    txn_ids: &[i64],
+    created: &[DateTime<Utc>],
+) -> Result<HashMap<i64, Receipt>, sqlx::Error> {
+    if txn_ids.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let rows = sqlx::query(RECEIPTS).bind(txn_ids).bind(created).fetch_all(connection).await?;
+    rows.iter().map(|row| Ok((row.try_get(0)?, receipt(row)?))).collect()
+}
+
+fn receipt(row: &PgRow) -> Result<Receipt, sqlx::Error> {
+    let transaction = transaction(row)?;
+    let subscription = match transaction.subscription_id {
+        None => None,
+        Some(subscription_id) => Some(Subscription {
+            subscription_id,
+            phone: phone(row.try_get(22)?)?,
+            user_id: UserId(row.try_get(23)?),
+            plan_id: PlanId(row.try_get(24)?),
+            txn_id: transaction.txn_id,
+            status: word(row, 25)?,
+            valid_from: row.try_get(26)?,
+            valid_to: row.try_get(27)?,
+            total_paid: Paise::new(row.try_get(28)?),
+        }),
+    };
+    Ok(Receipt { transaction, subscription })
+}
+
+fn transaction(row: &PgRow) -> Result<Transaction, sqlx::Error> {
+    let id = |index: usize| row.try_get::<Option<i64>, _>(index);
+    let money = |index: usize| id(index).map(|paise| paise.map(Paise::new));
+    Ok(Transaction {
+        txn_id: TxnId(row.try_get(0)?),
+        created_at: row.try_get(1)?,
+        user_id: UserId(row.try_get(2)?),
+        beneficiary_id: id(3)?.map(UserId),
+        wallet_seq: row.try_get(4)?,
+        category: word(row, 5)?,
+        txn_type: word(row, 6)?,
+        amount: Paise::new(row.try_get(7)?),
+        price: money(8)?,
+        discount: money(9)?,
+        wallet_amount: money(10)?,
+        gateway_amount: money(11)?,
+        service_type: optional_word(row, 12)?,
+        plan_id: id(13)?.map(PlanId),
+        offer_id: id(14)?.map(OfferId),
+        from_phone: id(15)?.map(phone).transpose()?,
+        to_phone: id(16)?.map(phone).transpose()?,
+        source: word(row, 17)?,
+        status: word(row, 18)?,
+        payment_method: optional_word(row, 19)?,
+        payment_transaction_id: row.try_get(20)?,
+        subscription_id: id(21)?.map(SubscriptionId),
+    })
+}
