@@ -2,26 +2,29 @@
 //! with its background tasks. `serve` and the tests start the same application here.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::dev::ServerHandle;
 use actix_web::middleware::from_fn;
 use actix_web::{HttpServer, web};
-use gencharge_actors::kernel::{Clock, Random};
+use gencharge_actors::kernel::{Clock, Paise, Random};
 use sqlx::PgPool;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::auth::{Gate, Keys, UnusableSecret, listener};
+use crate::auth::{self, Auth, CookieRules, Gate, Keys, Rules, SmsFile, SmsQueue, UnusableSecret, listener};
 use crate::catalogue::{self, CatalogueStore, PublicLists};
 use crate::config::{Config, Secret};
 use crate::http::request_log::request_ids;
 use crate::http::server;
+use crate::platform::data_folder;
 use crate::platform::postgres::listener::Listener;
 use crate::platform::postgres::rows::LongReads;
 use crate::subscriptions::{self, SubscriptionLists};
 use crate::transactions::{self, TransactionLists};
+use crate::users::{self, Users};
 
 /// How long requests in flight may take to end once the server is told to stop.
 const DRAIN_SECONDS: u64 = 10;
@@ -53,6 +56,19 @@ pub enum StartError {
     /// The secret key.
     #[error(transparent)]
     Secret(#[from] UnusableSecret),
+    /// The data folder.
+    #[error("GENCHARGE_DATA_DIR: {path} cannot be made: {source}; choose a folder that can be written")]
+    Folder {
+        /// The folder asked for.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Better no start than codes that never arrive.
+    #[error(
+        "GENCHARGE_SMS_URL: this version delivers codes to sms.log in the data folder only; remove the setting"
+    )]
+    SmsProvider,
     /// The address.
     #[error(
         "GENCHARGE_BIND: cannot listen on {address}: {source}; choose another address or end what listens there"
@@ -69,6 +85,9 @@ pub enum StartError {
 #[derive(Clone)]
 struct Services {
     gate: Gate,
+    auth: Auth,
+    cookies: CookieRules,
+    users: Users,
     transactions: TransactionLists,
     subscriptions: SubscriptionLists,
     catalogue: CatalogueStore,
@@ -76,9 +95,20 @@ struct Services {
 }
 
 impl Services {
-    fn build(parts: &Parts, changes: &mut Listener) -> Result<Self, StartError> {
+    fn build(parts: &Parts, sms: SmsQueue, changes: &mut Listener) -> Result<Self, StartError> {
         let keys = Keys::derive(parts.secret.expose())?;
-        let gate = Gate::new(keys, Arc::clone(&parts.clock), parts.pool.clone());
+        let gate = Gate::new(keys.clone(), Arc::clone(&parts.clock), parts.pool.clone());
+        let auth = Auth::new(
+            parts.pool.clone(),
+            Arc::clone(&parts.clock),
+            Arc::clone(&parts.random),
+            keys,
+            gate.clone(),
+            sms,
+            rules(&parts.config),
+        );
+        let users = Users::new(parts.pool.clone(), Arc::clone(&parts.clock), gate.clone());
+        let cookies = CookieRules { secure: parts.config.is_production() };
         let long_reads = LongReads::new(LONG_READS);
         let transactions = TransactionLists::new(
             parts.pool.clone(),
@@ -94,11 +124,14 @@ impl Services {
         );
         let catalogue = CatalogueStore::new(parts.pool.clone());
         let public_lists = PublicLists::new(catalogue.clone(), Arc::clone(&parts.clock), changes);
-        Ok(Self { gate, transactions, subscriptions, catalogue, public_lists })
+        Ok(Self { gate, auth, cookies, users, transactions, subscriptions, catalogue, public_lists })
     }
 
     fn attach(&self, cfg: &mut web::ServiceConfig) {
         cfg.app_data(web::Data::new(self.gate.clone()))
+            .app_data(web::Data::new(self.auth.clone()))
+            .app_data(web::Data::new(self.cookies))
+            .app_data(web::Data::new(self.users.clone()))
             .app_data(web::Data::new(self.transactions.clone()))
             .app_data(web::Data::new(self.subscriptions.clone()))
             .app_data(web::Data::new(self.catalogue.clone()))
@@ -107,10 +140,25 @@ impl Services {
     }
 }
 
+fn rules(config: &Config) -> Rules {
+    Rules {
+        access_ttl: config.auth.access_token_ttl,
+        refresh_ttl: config.auth.refresh_token_ttl,
+        otp_ttl: config.auth.otp_ttl,
+        otp_per_hour: config.auth.otp_per_hour,
+        dev_otp: config.auth.dev_otp,
+        referral_reward: Paise::new(config.recharge.referral_reward_paise),
+    }
+}
+
 /// Every feature's routes; mounted at the root and at `/v1`.
 fn features(cfg: &mut web::ServiceConfig) {
-    cfg.configure(transactions::routes).configure(subscriptions::routes).configure(catalogue::routes);
-    // recharge, transactions, notifications: `.configure(feature::routes)` goes here.
+    cfg.configure(auth::routes)
+        .configure(users::routes)
+        .configure(transactions::routes)
+        .configure(subscriptions::routes)
+        .configure(catalogue::routes);
+    // recharge, notifications: `.configure(feature::routes)` goes here.
 }
 
 /// The application.
@@ -122,8 +170,10 @@ impl App {
     /// # Errors
     /// [`StartError`].
     pub async fn start(parts: Parts) -> Result<RunningApp, StartError> {
+        let (sms, messages) = SmsQueue::new();
+        let sender = sms_sender(&parts.config)?;
         let mut changes = Listener::new();
-        let services = Services::build(&parts, &mut changes)?;
+        let services = Services::build(&parts, sms, &mut changes)?;
         let (stop, stopping) = watch::channel(false);
         let http = services.clone();
         let server = HttpServer::new(move || {
@@ -144,14 +194,25 @@ impl App {
         let server = server.bind(address).map_err(bind)?;
         let addr = server.addrs().first().copied().unwrap_or(address);
         let listener = tokio::spawn(listener::run(services.gate.clone(), stopping.clone()));
+        let sms = tokio::spawn(auth::deliver_sms(messages, sender, stopping.clone()));
         let options = parts.pool.connect_options().as_ref().clone();
         let changes = tokio::spawn(changes.run(options, stopping));
         let server = server.run();
         let handle = server.handle();
         let server = tokio::spawn(server);
         first_reading(&services.gate).await;
-        Ok(RunningApp { addr, handle, server, stop, tasks: vec![listener, changes] })
+        Ok(RunningApp { addr, handle, server, stop, tasks: vec![listener, changes, sms] })
     }
+}
+
+fn sms_sender(config: &Config) -> Result<SmsFile, StartError> {
+    if config.auth.sms_url.is_some() {
+        return Err(StartError::SmsProvider);
+    }
+    let path = &config.data_dir;
+    let folder =
+        data_folder::create(path).map_err(|source| StartError::Folder { path: path.clone(), source })?;
+    Ok(SmsFile(folder.join("sms.log")))
 }
 
 async fn first_reading(gate: &Gate) {

@@ -103,6 +103,8 @@ pub struct RechargeConfig {
     pub max_queued_plans: u32,
     /// `GENCHARGE_MAX_TOPUP` (rupees), here in paise: the largest single top-up.
     pub max_topup_paise: i64,
+    /// `GENCHARGE_REFERRAL_REWARD` (rupees), here in paise: what a referral earns.
+    pub referral_reward_paise: i64,
     /// `GENCHARGE_MAX_WALLET_BALANCE` (rupees), here in paise; `None` = no limit.
     pub max_wallet_balance_paise: Option<i64>,
     /// `GENCHARGE_WALLET_SHARDS`: wallet actors, each with its own SQL connection.
@@ -400,6 +402,7 @@ fn read_auth(r: &mut Reader, production: bool) -> Result<AuthConfig, Refused> {
 fn read_recharge(r: &mut Reader, production: bool) -> Result<RechargeConfig, Refused> {
     let max_queued_plans = r.take("GENCHARGE_MAX_QUEUED_PLANS", parse::number::<0, 1000>);
     let max_topup = r.take("GENCHARGE_MAX_TOPUP", parse::rupees_above_zero);
+    let referral_reward = r.take("GENCHARGE_REFERRAL_REWARD", parse::rupees_above_zero);
     let max_balance = r.take("GENCHARGE_MAX_WALLET_BALANCE", parse::rupees);
     let wallet_shards = r.take("GENCHARGE_WALLET_SHARDS", parse::number::<1, 64>);
     let gateway = r.optional("GENCHARGE_PAYMENT_GATEWAY", parse::gateway);
@@ -412,6 +415,7 @@ fn read_recharge(r: &mut Reader, production: bool) -> Result<RechargeConfig, Ref
     Ok(RechargeConfig {
         max_queued_plans: max_queued_plans?,
         max_topup_paise: max_topup?,
+        referral_reward_paise: referral_reward?,
         max_wallet_balance_paise: Some(max_balance?).filter(|paise| *paise > 0),
         wallet_shards: parse::size(wallet_shards?),
         payment_gateway: gateway?.unwrap_or(PaymentGateway::Sandbox),

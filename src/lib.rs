@@ -13,4 +13,5 @@ pub mod platform;
 pub mod subscriptions;
 pub mod telemetry;
 pub mod transactions;
+pub mod users;
 pub mod wallet;

@@ -55,19 +55,25 @@ impl From<AuthError> for Problem {
                 Problem::new(Code::RateLimited, format!("A code was sent recently: ask again in {seconds} s"))
                     .retry_after(seconds)
             }
-            AuthError::Messages(_) => {
-                Problem::new(Code::Overloaded, "Too many messages wait for delivery: no code was made, try again shortly")
-            }
+            AuthError::Messages(_) => Problem::new(
+                Code::Overloaded,
+                "Too many messages wait for delivery: no code was made, try again shortly",
+            ),
             AuthError::InvalidCode => Problem::new(
                 Code::InvalidOtp,
                 "The code is wrong, used or expired: try again, or ask for a new one (after five tries a code is dead)",
             ),
             AuthError::Blocked => Problem::new(Code::Forbidden, "The account is blocked: contact support"),
-            AuthError::NumberTaken => Problem::new(Code::Duplicate, "The number has an account: sign in instead"),
-            AuthError::InvalidToken => {
-                Problem::new(Code::NotAuthenticated, "The refresh token does not hold (any more): sign in again")
+            AuthError::NumberTaken => {
+                Problem::new(Code::Duplicate, "The number has an account: sign in instead")
             }
-            AuthError::AlreadyRegistered => Problem::new(Code::Duplicate, "The profile is registered already"),
+            AuthError::InvalidToken => Problem::new(
+                Code::NotAuthenticated,
+                "The refresh token does not hold (any more): sign in again",
+            ),
+            AuthError::AlreadyRegistered => {
+                Problem::new(Code::Duplicate, "The profile is registered already")
+            }
             AuthError::EmailTaken => {
                 Problem::new(Code::Duplicate, "Another customer has this e-mail address: give another")
             }
@@ -151,8 +157,12 @@ fn phone(field: &str, text: &str) -> Result<PhoneNumber, Problem> {
 }
 
 fn user_type(text: Option<&str>) -> Result<Option<UserType>, Problem> {
-    text.map(|word| word.parse().map_err(|error: gencharge_actors::kernel::UnknownWord| Problem::field("user_type", error.to_string())))
-        .transpose()
+    text.map(|word| {
+        word.parse().map_err(|error: gencharge_actors::kernel::UnknownWord| {
+            Problem::field("user_type", error.to_string())
+        })
+    })
+    .transpose()
 }
 
 /// The same words whether or not the number has an account.
@@ -163,10 +173,11 @@ fn code_sent(dev_otp: Option<String>) -> web::Json<MessageAnswer> {
 fn signed_in(auth: &Auth, rules: CookieRules, tokens: Tokens) -> HttpResponse {
     let max_age = time::Duration::seconds(i64::try_from(auth.refresh_ttl().as_secs()).unwrap_or(i64::MAX));
     let cookie = cookie(rules, tokens.refresh.clone()).max_age(max_age).finish();
-    HttpResponse::Ok()
-        .cookie(cookie)
-        .insert_header((header::CACHE_CONTROL, "no-store"))
-        .json(Token { access_token: tokens.access, refresh_token: tokens.refresh, token_type: "bearer" })
+    HttpResponse::Ok().cookie(cookie).insert_header((header::CACHE_CONTROL, "no-store")).json(Token {
+        access_token: tokens.access,
+        refresh_token: tokens.refresh,
+        token_type: "bearer",
+    })
 }
 
 fn cookie(rules: CookieRules, value: String) -> actix_web::cookie::CookieBuilder<'static> {
@@ -178,7 +189,10 @@ fn cookie(rules: CookieRules, value: String) -> actix_web::cookie::CookieBuilder
 /// The answer is the same for a number that has an account; who shows the code is then told to sign in instead.
 #[utoipa::path(post, path = "/auth/signup", tag = "Auth", request_body = SignupBody,
     responses((status = 200, body = MessageAnswer), (status = 429, description = "rate_limited: 30 s between codes, so many an hour")))]
-async fn signup(auth: web::Data<Auth>, body: web::Json<SignupBody>) -> Result<web::Json<MessageAnswer>, Problem> {
+async fn signup(
+    auth: web::Data<Auth>,
+    body: web::Json<SignupBody>,
+) -> Result<web::Json<MessageAnswer>, Problem> {
     let phone = phone("phone_number", &body.phone_number)?;
     let user_type = user_type(body.user_type.as_deref())?;
     Ok(code_sent(auth.begin_signup(phone, user_type).await?))
@@ -206,10 +220,12 @@ async fn register(
     body: web::Json<RegisterBody>,
 ) -> Result<web::Json<RegisteredUser>, Problem> {
     let mut faults = Vec::new();
-    let mut fault = |field: &str, message: String| faults.push(FieldError { field: field.to_owned(), message });
+    let mut fault =
+        |field: &str, message: String| faults.push(FieldError { field: field.to_owned(), message });
     let name = PersonName::parse(&body.name).map_err(|error| fault("name", error.to_string())).ok();
     let email = EmailAddress::parse(&body.email).map_err(|error| fault("email", error.to_string())).ok();
-    let user_type = user_type(body.user_type.as_deref()).map_err(|problem| fault("user_type", problem.detail)).ok();
+    let user_type =
+        user_type(body.user_type.as_deref()).map_err(|problem| fault("user_type", problem.detail)).ok();
     let referee_code = body.referee_code.as_deref().map(str::trim).filter(|code| !code.is_empty());
     if referee_code.is_some_and(|code| code.len() > 32) {
         fault("referee_code", "must have at most 32 characters".to_owned());
@@ -227,7 +243,10 @@ async fn register(
 /// The answer is the same for a number that has no account.
 #[utoipa::path(post, path = "/auth/login", tag = "Auth", request_body = LoginBody,
     responses((status = 200, body = MessageAnswer), (status = 429, description = "rate_limited: 30 s between codes, so many an hour")))]
-async fn login(auth: web::Data<Auth>, body: web::Json<LoginBody>) -> Result<web::Json<MessageAnswer>, Problem> {
+async fn login(
+    auth: web::Data<Auth>,
+    body: web::Json<LoginBody>,
+) -> Result<web::Json<MessageAnswer>, Problem> {
     let phone = phone("phone_number", &body.phone_number)?;
     Ok(code_sent(auth.begin_login(phone).await?))
 }
@@ -262,12 +281,14 @@ async fn verify_otp_login(
 }
 
 fn media_type(request: &HttpRequest) -> String {
-    let value = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let value =
+        request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
 }
 
 fn parse_form(body: &Bytes) -> Result<PasswordForm, Problem> {
-    let text = std::str::from_utf8(body).map_err(|_| Problem::new(Code::MalformedBody, "The form must be UTF-8"))?;
+    let text =
+        std::str::from_utf8(body).map_err(|_| Problem::new(Code::MalformedBody, "The form must be UTF-8"))?;
     web::Query::<PasswordForm>::from_query(text)
         .map(web::Query::into_inner)
         .map_err(|error| Problem::field("body", error.to_string()))
@@ -288,7 +309,10 @@ async fn logout(
     let all = params.flag("all").unwrap_or(false);
     params.done()?;
     let by_cookie = request.cookie(COOKIE).and_then(|cookie| auth.session_of(cookie.value()).ok());
-    let session = principal.map(|principal| principal.session()).or(by_cookie).ok_or_else(Problem::not_authenticated)?;
+    let session = principal
+        .map(|principal| principal.session())
+        .or(by_cookie)
+        .ok_or_else(Problem::not_authenticated)?;
     auth.logout(session, all).await?;
     let mut answer = HttpResponse::Ok();
     // A cookie of another sign-in (another tab, another account) is left alone.

@@ -166,7 +166,8 @@ impl Auth {
             Issued::Yes { known } => {
                 if known || purpose == Purpose::Signup {
                     let minutes = new.ttl.num_minutes().max(1);
-                    let text = format!("{code} is your GenCharge code. It is valid for {minutes} min. Tell nobody.");
+                    let text =
+                        format!("{code} is your GenCharge code. It is valid for {minutes} min. Tell nobody.");
                     slot.send(Sms { at: new.now, to: phone, text });
                 }
             }
@@ -216,7 +217,9 @@ impl Auth {
     async fn wake(&self, subject: &Subject, span: Span) -> Result<(), AuthError> {
         let user = UserId(subject.id);
         let mut tx = self.0.pool.begin().await?;
-        let woken = users::change_status(&mut tx, user, AccountStatus::Deactive, AccountStatus::Active, span.now).await;
+        let woken =
+            users::change_status(&mut tx, user, AccountStatus::Deactive, AccountStatus::Active, span.now)
+                .await;
         match woken {
             Ok(()) => {}
             // Blocked or removed between the two statements.

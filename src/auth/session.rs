@@ -44,7 +44,8 @@ struct SubjectRow {
 
 impl SubjectRow {
     fn subject(self) -> Option<(Subject, AccountStatus)> {
-        let kind = if self.kind == SubjectKind::Admin.as_str() { SubjectKind::Admin } else { SubjectKind::User };
+        let kind =
+            if self.kind == SubjectKind::Admin.as_str() { SubjectKind::Admin } else { SubjectKind::User };
         let phone = PhoneNumber::from_e164(self.phone).ok()?;
         Some((Subject { kind, id: self.id, phone, role: self.role }, self.status.parse().ok()?))
     }
@@ -121,7 +122,11 @@ pub(super) enum Rotation {
 }
 
 /// Rotates: one statement when the token is the current one.
-pub(super) async fn rotate(pool: &PgPool, claims: &RefreshClaims, span: Span) -> Result<Rotation, sqlx::Error> {
+pub(super) async fn rotate(
+    pool: &PgPool,
+    claims: &RefreshClaims,
+    span: Span,
+) -> Result<Rotation, sqlx::Error> {
     let row: Option<(String, i64, Option<i64>, Option<String>)> = sqlx::query_as(
         "WITH rotated AS ( \
              UPDATE sessions s SET generation = generation + 1, rotated_at = $3, last_active = $3, \
@@ -197,7 +202,8 @@ async fn not_current(pool: &PgPool, claims: &RefreshClaims, span: Span) -> Resul
     if over || claims.generation >= row.generation {
         return Ok(Rotation::Refused);
     }
-    let just_now = claims.generation.saturating_add(1) == row.generation && span.now - row.rotated_at <= REUSE_GRACE;
+    let just_now =
+        claims.generation.saturating_add(1) == row.generation && span.now - row.rotated_at <= REUSE_GRACE;
     if !just_now {
         revoke_in(&mut tx, claims.session, "refresh_token_reused", span.now).await?;
         Hint::Session(claims.session, row.access_expires_at.timestamp()).notify(&mut tx).await?;
@@ -221,7 +227,12 @@ async fn not_current(pool: &PgPool, claims: &RefreshClaims, span: Span) -> Resul
     })
 }
 
-async fn revoke_in(db: &mut PgConnection, session: Uuid, why: &str, now: DateTime<Utc>) -> Result<(), sqlx::Error> {
+async fn revoke_in(
+    db: &mut PgConnection,
+    session: Uuid,
+    why: &str,
+    now: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
     sqlx::query("UPDATE sessions SET revoked_at = $2, revoked_reason = $3 WHERE session_id = $1 AND revoked_at IS NULL")
         .bind(session)
         .bind(now)
@@ -233,7 +244,11 @@ async fn revoke_in(db: &mut PgConnection, session: Uuid, why: &str, now: DateTim
 
 /// Ends one session and tells the other processes: one statement. The end of its last access token; `None` when it was
 /// over already.
-pub(super) async fn end(pool: &PgPool, session: Uuid, now: DateTime<Utc>) -> Result<Option<DateTime<Utc>>, sqlx::Error> {
+pub(super) async fn end(
+    pool: &PgPool,
+    session: Uuid,
+    now: DateTime<Utc>,
+) -> Result<Option<DateTime<Utc>>, sqlx::Error> {
     let ended: Option<(DateTime<Utc>, ())> = sqlx::query_as(
         "WITH ended AS ( \
              UPDATE sessions SET revoked_at = $2, revoked_reason = 'logout' \

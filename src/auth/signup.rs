@@ -137,10 +137,11 @@ pub(super) async fn register(
     let referrer: Option<i64> = match &registration.referee_code {
         None => None,
         Some(code) => {
-            let owner: Option<i64> = sqlx::query_scalar("SELECT user_id FROM users WHERE referral_code = upper($1)")
-                .bind(code)
-                .fetch_optional(&mut *tx)
-                .await?;
+            let owner: Option<i64> =
+                sqlx::query_scalar("SELECT user_id FROM users WHERE referral_code = upper($1)")
+                    .bind(code)
+                    .fetch_optional(&mut *tx)
+                    .await?;
             Some(owner.filter(|owner| *owner != user.get()).ok_or(AuthError::InvalidReferral)?)
         }
     };

@@ -44,7 +44,8 @@ impl SmsSender for SmsFile {
                 let at = sms.at.to_rfc3339_opts(SecondsFormat::Millis, true);
                 lines.push_str(&format!("{at} {} {}\n", sms.to.national(), sms.text));
             }
-            let mut file = tokio::fs::OpenOptions::new().create(true).append(true).mode(0o600).open(&self.0).await?;
+            let mut file =
+                tokio::fs::OpenOptions::new().create(true).append(true).mode(0o600).open(&self.0).await?;
             file.write_all(lines.as_bytes()).await?;
             file.flush().await
         }

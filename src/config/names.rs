@@ -66,6 +66,11 @@ pub const SETTINGS: &[Setting] = &[
     ),
     setting("GENCHARGE_MAX_QUEUED_PLANS", "12", "plans that may wait behind the active one of a number"),
     setting("GENCHARGE_MAX_TOPUP", "50000", "largest single wallet top-up, in rupees"),
+    setting(
+        "GENCHARGE_REFERRAL_REWARD",
+        "50",
+        "what a referral earns at the first recharge of who was referred, in rupees",
+    ),
     setting("GENCHARGE_MAX_WALLET_BALANCE", "0", "largest wallet balance, in rupees; 0 = no limit"),
     setting(
         "GENCHARGE_WALLET_SHARDS",

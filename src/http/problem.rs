@@ -63,6 +63,8 @@ codes! {
     StateConflict = "state_conflict", CONFLICT, "The state does not allow this";
     /// A one-time code is wrong, used, dead or expired.
     InvalidOtp = "invalid_otp", BAD_REQUEST, "The code is wrong or expired";
+    /// The referral code is nobody's, or the customer's own.
+    InvalidReferral = "invalid_referral", BAD_REQUEST, "The referral code cannot be used";
     /// Too many requests of a kind.
     RateLimited = "rate_limited", TOO_MANY_REQUESTS, "Too many requests";
     /// The plan does not exist or is not active.

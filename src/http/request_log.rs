@@ -2,11 +2,13 @@
 
 use actix_web::body::{EitherBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::StatusCode;
 use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage};
 
-use super::problem::Problem;
+use super::problem::{Code, Problem};
+use super::server;
 
 /// Names one request in answers and logs.
 #[derive(Clone, Debug)]
@@ -31,7 +33,12 @@ pub async fn request_ids<B: MessageBody + 'static>(
     let id = given.filter(plain).map_or_else(|| uuid::Uuid::new_v4().simple().to_string(), str::to_owned);
     request.extensions_mut().insert(RequestId(id.clone()));
     let response = next.call(request).await?;
-    let problem = response.response().error().and_then(|error| error.as_error::<Problem>()).cloned();
+    let problem = response.response().error().map(|error| {
+        error
+            .as_error::<Problem>()
+            .cloned()
+            .unwrap_or_else(|| foreign(error.as_response_error().status_code()))
+    });
     let mut response = match problem {
         Some(problem) => response.into_response(problem.respond(&id)).map_into_right_body(),
         None => response.map_into_left_body(),
@@ -40,4 +47,21 @@ pub async fn request_ids<B: MessageBody + 'static>(
         response.headers_mut().insert(X_REQUEST_ID.clone(), value);
     }
     Ok(response)
+}
+
+/// A problem for what actix itself refused (an oversized or broken body read as bytes, a broken header).
+fn foreign(status: StatusCode) -> Problem {
+    match status {
+        StatusCode::PAYLOAD_TOO_LARGE => server::too_large(),
+        status if status.is_client_error() => {
+            Problem::new(Code::MalformedBody, "The request could not be read")
+        }
+        status => {
+            tracing::error!(http.status = status.as_u16(), "http.unexpected_error");
+            Problem::new(
+                Code::Internal,
+                "Something went wrong on our side; it has been logged under the request id",
+            )
+        }
+    }
 }

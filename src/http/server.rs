@@ -39,7 +39,7 @@ pub async fn method_not_allowed() -> Result<actix_web::HttpResponse, Problem> {
     Err(Problem::new(Code::MethodNotAllowed, "The path does not take this method: see /docs"))
 }
 
-fn too_large() -> Problem {
+pub(super) fn too_large() -> Problem {
     Problem::new(Code::BodyTooLarge, format!("The body may have at most {BODY_LIMIT} bytes"))
 }
 

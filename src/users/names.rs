@@ -45,7 +45,9 @@ impl EmailAddress {
         let text = text.trim();
         let (local, domain) = text.rsplit_once('@').ok_or(InvalidEmail)?;
         let local_fits = (1..=64).contains(&local.len())
-            && local.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".!#$%&'*+/=?^_`{|}~-".contains(&byte));
+            && local
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b".!#$%&'*+/=?^_`{|}~-".contains(&byte));
         let label = |label: &str| {
             (1..=63).contains(&label.len())
                 && !label.starts_with('-')
@@ -72,7 +74,16 @@ mod tests {
         for good in ["asha@example.com", "a.b+c@sub.example.co.in", " asha@example.com "] {
             assert!(EmailAddress::parse(good).is_ok(), "{good}");
         }
-        for bad in ["", "asha", "@example.com", "asha@", "asha@example", "a b@example.com", "asha@-x.com", "asha@x..com"] {
+        for bad in [
+            "",
+            "asha",
+            "@example.com",
+            "asha@",
+            "asha@example",
+            "a b@example.com",
+            "asha@-x.com",
+            "asha@x..com",
+        ] {
             assert!(EmailAddress::parse(bad).is_err(), "{bad}");
         }
         assert!(EmailAddress::parse(&format!("{}@example.com", "a".repeat(65))).is_err());

@@ -13,17 +13,19 @@ use crate::http::{Code, Problem};
 
 /// Mounts the feature.
 pub fn routes(cfg: &mut web::ServiceConfig) {
-    cfg.service(web::resource("/user/me").route(web::get().to(me)).default_service(web::to(method_not_allowed)))
-        .service(
-            web::resource("/user/admin/block/{user_id}")
-                .route(web::post().to(block))
-                .default_service(web::to(method_not_allowed)),
-        )
-        .service(
-            web::resource("/user/admin/unblock/{user_id}")
-                .route(web::post().to(unblock))
-                .default_service(web::to(method_not_allowed)),
-        );
+    cfg.service(
+        web::resource("/user/me").route(web::get().to(me)).default_service(web::to(method_not_allowed)),
+    )
+    .service(
+        web::resource("/user/admin/block/{user_id}")
+            .route(web::post().to(block))
+            .default_service(web::to(method_not_allowed)),
+    )
+    .service(
+        web::resource("/user/admin/unblock/{user_id}")
+            .route(web::post().to(unblock))
+            .default_service(web::to(method_not_allowed)),
+    );
 }
 
 /// The feature's part of the API description.

@@ -46,7 +46,10 @@ impl<'r> sqlx::FromRow<'r, sqlx::postgres::PgRow> for Profile {
             name: row.try_get("name")?,
             email: row.try_get("email")?,
             user_type: row.try_get("user_type")?,
-            status: row.try_get::<&str, _>("status")?.parse().map_err(|error: gencharge_actors::kernel::UnknownWord| broken(error.into()))?,
+            status: row
+                .try_get::<&str, _>("status")?
+                .parse()
+                .map_err(|error: gencharge_actors::kernel::UnknownWord| broken(error.into()))?,
             referral_code: row.try_get("referral_code")?,
             referee_code: row.try_get("referee_code")?,
             wallet_balance: Paise::new(row.try_get("balance")?),
@@ -99,13 +102,16 @@ pub async fn change_status(
     to: AccountStatus,
     now: DateTime<Utc>,
 ) -> Result<(), StatusError> {
-    let current: Option<String> = sqlx::query_scalar("SELECT status FROM users WHERE user_id = $1 FOR UPDATE")
-        .bind(user.get())
-        .fetch_optional(&mut *db)
-        .await?;
+    let current: Option<String> =
+        sqlx::query_scalar("SELECT status FROM users WHERE user_id = $1 FOR UPDATE")
+            .bind(user.get())
+            .fetch_optional(&mut *db)
+            .await?;
     let current = current.ok_or(StatusError::NotFound)?;
     if current != from.as_str() {
-        let state = current.parse().map_err(|error: gencharge_actors::kernel::UnknownWord| sqlx::Error::Decode(error.into()))?;
+        let state = current
+            .parse()
+            .map_err(|error: gencharge_actors::kernel::UnknownWord| sqlx::Error::Decode(error.into()))?;
         return Err(StatusError::WrongState(state));
     }
     sqlx::query("UPDATE users SET status = $2, updated_at = $3 WHERE user_id = $1")
@@ -166,7 +172,12 @@ impl Users {
         self.change(user, AccountStatus::Blocked, AccountStatus::Active).await
     }
 
-    async fn change(&self, user: UserId, from: AccountStatus, to: AccountStatus) -> Result<Profile, StatusError> {
+    async fn change(
+        &self,
+        user: UserId,
+        from: AccountStatus,
+        to: AccountStatus,
+    ) -> Result<Profile, StatusError> {
         let now = self.clock.now();
         let mut tx = self.pool.begin().await?;
         change_status(&mut tx, user, from, to, now).await?;
