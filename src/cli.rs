@@ -3,7 +3,9 @@
 //! Exit codes: 0 done, 1 failed, 2 wrong arguments or settings, 130 ended by Ctrl-C or a request to stop.
 
 mod migrate;
+pub mod people;
 mod serve;
+mod token;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -114,7 +116,9 @@ async fn dispatch(command: Command, config: Config) -> Result<ExitCode, Failure>
         Command::Serve => serve::run(config).await,
         Command::Migrate => with_database(&config, migrate::run).await,
         Command::Seed(_) => Err(not_yet("seed")),
-        Command::Token(_) => Err(not_yet("token")),
+        Command::Token(args) => {
+            with_database(&config, async |database| token::run(&config, database, &args).await).await
+        }
         Command::Verify => Err(not_yet("verify")),
     }
 }
