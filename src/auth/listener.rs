@@ -110,7 +110,11 @@ async fn listen(gate: &Gate) -> Result<(), sqlx::Error> {
     let mut housekeeping = Instant::now() + HOUSEKEEPING;
     loop {
         match timeout(HEARTBEAT, listener.try_recv()).await {
-            Ok(Ok(Some(first))) => hear(gate, &mut listener, first).await?,
+            // A change that cannot be read in time (no free connection) must not leave memory trusted.
+            Ok(Ok(Some(first))) => match timeout(PATIENCE, hear(gate, &mut listener, first)).await {
+                Ok(heard) => heard?,
+                Err(_) => return Ok(()),
+            },
             Ok(Ok(None)) => return Ok(()),
             Ok(Err(error)) => return Err(error),
             Err(_) => {

@@ -111,7 +111,11 @@ pub fn demo_customers() -> Vec<NewCustomer> {
 ///
 /// # Errors
 /// Those of the database.
-pub async fn seed_customers(db: &mut PgConnection, reward: Paise, now: DateTime<Utc>) -> Result<(), sqlx::Error> {
+pub async fn seed_customers(
+    db: &mut PgConnection,
+    reward: Paise,
+    now: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
     let customers = demo_customers();
     insert_customers(db, &customers, now).await?;
     let [referrer, referred, ..] = customers.as_slice() else { return Ok(()) };
