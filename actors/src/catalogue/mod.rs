@@ -75,3 +75,6 @@ pub struct Catalogue {
     /// All offers, inactive and expired ones too.
     pub offers: HashMap<OfferId, Offer>,
 }
+
+#[cfg(test)]
+mod tests;
