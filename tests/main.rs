@@ -3,6 +3,8 @@
 //! `cfg(test)` tells clippy that helpers may unwrap too.
 
 #[cfg(test)]
+mod catalogue;
+#[cfg(test)]
 mod embedded;
 #[cfg(test)]
 mod support;
