@@ -4,6 +4,7 @@
 
 mod migrate;
 pub mod people;
+pub mod seed_history;
 mod serve;
 mod token;
 
