@@ -7,4 +7,6 @@ mod catalogue;
 #[cfg(test)]
 mod embedded;
 #[cfg(test)]
+mod lists;
+#[cfg(test)]
 mod support;

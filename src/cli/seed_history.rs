@@ -57,7 +57,9 @@ async fn prepare(
     from: DateTime<Utc>,
     until: DateTime<Utc>,
 ) -> Result<i64, sqlx::Error> {
-    sqlx::query("SET synchronous_commit = off").execute(&mut *connection).await?;
+    for setting in ["SET synchronous_commit = off", "SET statement_timeout = 0"] {
+        sqlx::query(setting).execute(&mut *connection).await?;
+    }
     for parent in ["transactions", "postings"] {
         sqlx::query("SELECT ensure_partitions($1, 'month', $2, $3)")
             .bind(parent)

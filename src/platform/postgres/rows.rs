@@ -68,6 +68,8 @@ where
 {
     let mut connection = pool.acquire().await?;
     connection.close_on_drop();
+    // Ends with the connection. The caller's deadline bounds the read instead of the pool's shorter limit.
+    sqlx::query("SET statement_timeout = 0").execute(&mut *connection).await?;
     let mut rows = query.build_query_as::<T>().persistent(false).fetch(&mut *connection);
     let mut chunk = Vec::with_capacity(CHUNK);
     while let Some(row) = rows.try_next().await? {
