@@ -61,7 +61,10 @@ pub(super) async fn advance(
     let gone = sqlx::query(EXPIRE).bind(phones).bind(now).fetch_all(&mut *connection).await?;
     let begun = sqlx::query(ACTIVATE).bind(phones).bind(now).fetch_all(&mut *connection).await?;
     sqlx::query(SUM_UP).bind(phones).execute(&mut *connection).await?;
-    sqlx::query("DELETE FROM line_wakeups WHERE phone = ANY($1)").bind(phones).execute(&mut *connection).await?;
+    sqlx::query("DELETE FROM line_wakeups WHERE phone = ANY($1)")
+        .bind(phones)
+        .execute(&mut *connection)
+        .await?;
     let mut events = gone.iter().map(|row| expired(row, now)).collect::<Result<Vec<_>, _>>()?;
     for row in &begun {
         events.push(activated(row, now)?);
@@ -127,7 +130,8 @@ impl PgLifecycle {
     async fn advance(&self, limit: i64) -> Result<usize, sqlx::Error> {
         let mut transaction = self.pool.begin().await?;
         let now = self.clock.now();
-        let due: Vec<i64> = sqlx::query_scalar(DUE).bind(now).bind(limit).fetch_all(&mut *transaction).await?;
+        let due: Vec<i64> =
+            sqlx::query_scalar(DUE).bind(now).bind(limit).fetch_all(&mut *transaction).await?;
         if due.is_empty() {
             return Ok(0);
         }

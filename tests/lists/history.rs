@@ -79,3 +79,40 @@ async fn everything_is_streamed_whole_and_a_page_touches_few_buffers() {
     assert!(buffers < 100, "{buffers} buffers for a page of 11 of 10,000 rows");
     world.end().await;
 }
+
+#[actix_web::test]
+#[ignore = "takes a minute; a million rows over 100,000 customers, prints its figures"]
+async fn a_page_of_a_million_rows_touches_few_buffers() {
+    let world = World::new().await;
+    world
+        .sql(
+            "INSERT INTO users (user_id, phone, user_type, referral_code, created_at) \
+                 SELECT i, 919800000000 + i, 'prepaid', 'C' || i, now() FROM generate_series(1, 100000) i; \
+             INSERT INTO wallets (wallet_id) SELECT generate_series(1, 100000); \
+             INSERT INTO lines (phone, user_id, user_type) \
+                 SELECT 919800000000 + i, i, 'prepaid' FROM generate_series(1, 100000) i",
+        )
+        .await;
+    let started = std::time::Instant::now();
+    let until = world.clock.now() - TimeDelta::days(10);
+    seed_transactions(world.pool(), 1_000_000, until, |_| ()).await.unwrap();
+    println!("seeded 1,000,000 in {:?}", started.elapsed());
+    world.sql("VACUUM transactions").await;
+    let mut connection = world.pool().acquire().await.unwrap();
+    let mut buffers = 0;
+    for customer in 1..=200_i64 {
+        let call = "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) SELECT * FROM own_transactions($1, now(), 10)";
+        let plan: serde_json::Value =
+            sqlx::query_scalar(call).bind(customer * 499).fetch_one(&mut *connection).await.unwrap();
+        let root = &plan[0]["Plan"];
+        assert_eq!(root["Actual Rows"], json!(10));
+        if customer > 10 {
+            buffers +=
+                root["Shared Hit Blocks"].as_i64().unwrap() + root["Shared Read Blocks"].as_i64().unwrap();
+        }
+    }
+    println!("buffers a page: {}", buffers / 190);
+    assert!(buffers / 190 < 150, "{buffers}");
+    drop(connection);
+    world.end().await;
+}

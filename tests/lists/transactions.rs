@@ -7,17 +7,22 @@ async fn people(world: &World) {
     for id in [1, 2, 3] {
         world.customer(id).await;
     }
-    let rows: [(i64, i64, Option<i64>, &str, i64, i64); 8] = [
-        (1, 1, None, "wallet,credit,wallet_topup,success,UPI,-", 50_000, 6),
-        (2, 1, None, "service,debit,recharge,success,Wallet,prepaid", 29_900, 5),
-        (3, 1, None, "service,debit,autopay,success,Wallet,prepaid", 29_900, 4),
-        (4, 1, None, "wallet,credit,referral_reward,success,-,-", 5_000, 3),
-        (5, 1, None, "wallet,credit,wallet_topup,pending,Card,-", 10_050, 2),
-        (6, 1, Some(3), "service,debit,recharge,failed,NetBanking,postpaid", 44_900, 26),
-        (7, 2, Some(1), "service,debit,recharge,success,Wallet,prepaid", 1_900, 50),
-        (8, 2, Some(1), "wallet,credit,wallet_topup,success,UPI,-", 77_700, 1),
+    let rows: [(i64, i64, &str, i64, i64); 8] = [
+        (1, 1, "wallet,credit,wallet_topup,success,UPI,-", 50_000, 6),
+        (2, 1, "service,debit,recharge,success,Wallet,prepaid", 29_900, 5),
+        (3, 1, "service,debit,autopay,success,Wallet,prepaid", 29_900, 4),
+        (4, 1, "wallet,credit,referral_reward,success,-,-", 5_000, 3),
+        (5, 1, "wallet,credit,wallet_topup,pending,Card,-", 10_050, 2),
+        (6, 1, "service,debit,recharge,failed,NetBanking,postpaid", 44_900, 26),
+        (7, 2, "service,debit,recharge,success,Wallet,prepaid", 1_900, 50),
+        (8, 2, "wallet,credit,wallet_topup,success,UPI,-", 77_700, 1),
     ];
-    for (id, user, beneficiary, words, amount, hours) in rows {
+    for (id, user, words, amount, hours) in rows {
+        let beneficiary: Option<i64> = match id {
+            6 => Some(3),
+            7 | 8 => Some(1),
+            _ => None,
+        };
         let word = |index: usize| words.split(',').nth(index).filter(|word| *word != "-");
         sqlx::query(
             "INSERT INTO transactions (txn_id, created_at, user_id, beneficiary_id, wallet_seq, category, txn_type, \

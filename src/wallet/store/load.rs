@@ -4,9 +4,7 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use gencharge_actors::catalogue::Catalogue;
-use gencharge_actors::kernel::{
-    Digest128, OfferId, Paise, PhoneNumber, SubscriptionId, UserId, WalletId,
-};
+use gencharge_actors::kernel::{Digest128, OfferId, Paise, PhoneNumber, SubscriptionId, UserId, WalletId};
 use gencharge_actors::wallet::{LineState, Rejection, StoredKey, StoredOutcome, Touch, WalletState};
 use sqlx::postgres::PgRow;
 use sqlx::types::Uuid;
@@ -85,7 +83,8 @@ pub async fn lock(connection: &mut PgConnection, touch: &Touch) -> Result<Locked
     let wallets: Vec<i64> = touch.wallets.iter().map(|wallet| wallet.get()).collect();
     let owners: Vec<i64> = touch.owners.iter().map(|phone| phone.e164()).collect();
     let lines: Vec<i64> = touch.lines.iter().map(|phone| phone.e164()).collect();
-    let rows = sqlx::query(LOCK).bind(keys).bind(wallets).bind(owners).bind(lines).fetch_all(connection).await?;
+    let rows =
+        sqlx::query(LOCK).bind(keys).bind(wallets).bind(owners).bind(lines).fetch_all(connection).await?;
     let mut locked = Locked::default();
     for row in &rows {
         match row.try_get::<i32, _>(0)? {
@@ -161,7 +160,8 @@ pub async fn offer_uses(
     touch: &Touch,
     catalogue: &Catalogue,
 ) -> Result<HashMap<(OfferId, UserId), u64>, sqlx::Error> {
-    let limited = |offer: &OfferId| catalogue.offers.get(offer).is_some_and(|offer| offer.max_uses_per_user.is_some());
+    let limited =
+        |offer: &OfferId| catalogue.offers.get(offer).is_some_and(|offer| offer.max_uses_per_user.is_some());
     let pairs = touch.offers.iter().filter(|(offer, _)| limited(offer));
     let (offers, users): (Vec<i64>, Vec<i64>) = pairs.map(|(offer, user)| (offer.get(), user.get())).unzip();
     if offers.is_empty() {
@@ -198,8 +198,11 @@ pub async fn receipts(
     for (key, used) in used {
         let outcome = match (used.txn_id, used.rejection) {
             (Some(txn_id), _) => {
-                let mut receipt = receipts.remove(&txn_id).ok_or_else(|| rows::undecodable("receipt without rows"))?;
-                if let (Some(subscription), Some(status)) = (&mut receipt.subscription, used.subscription_status) {
+                let mut receipt =
+                    receipts.remove(&txn_id).ok_or_else(|| rows::undecodable("receipt without rows"))?;
+                if let (Some(subscription), Some(status)) =
+                    (&mut receipt.subscription, used.subscription_status)
+                {
                     subscription.status = status.parse().map_err(rows::undecodable)?;
                 }
                 StoredOutcome::Done(Box::new(receipt))

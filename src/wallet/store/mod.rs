@@ -65,9 +65,11 @@ impl PgWalletStore {
         if self.ids.enough_for(orders) {
             return Ok(());
         }
-        let row = sqlx::query("SELECT nextval('txn_id_seq'), nextval('subscription_id_seq'), nextval('event_id_seq')")
-            .fetch_one(connection)
-            .await?;
+        let row = sqlx::query(
+            "SELECT nextval('txn_id_seq'), nextval('subscription_id_seq'), nextval('event_id_seq')",
+        )
+        .fetch_one(connection)
+        .await?;
         let block = |index: usize| row.try_get(index).map(|first: i64| IdBlock::new(first, ID_BLOCK));
         self.ids = Ids { transactions: block(0)?, subscriptions: block(1)?, events: block(2)? };
         Ok(())

@@ -118,7 +118,8 @@ pub async fn write(connection: &mut PgConnection, writes: &Writes) -> Result<boo
         .bind(events.iter().map(|event| event.txn_id.get()).collect::<Vec<_>>())
         .bind(events.iter().map(|event| event.event.data_json()).collect::<Vec<_>>());
     let row = query.fetch_one(connection).await?;
-    let touched = |index: usize| row.try_get::<i64, _>(index).map(|count| usize::try_from(count).unwrap_or(0));
+    let touched =
+        |index: usize| row.try_get::<i64, _>(index).map(|count| usize::try_from(count).unwrap_or(0));
     Ok(touched(0)? == wallets.len() && touched(1)? == lines.len())
 }
 
@@ -160,7 +161,9 @@ async fn write_rare(connection: &mut PgConnection, writes: &Writes) -> Result<bo
              WHERE s.phone = n.phone AND s.status = 'queued'",
         )
         .bind(writes.shifted.keys().map(|phone| phone.e164()).collect::<Vec<_>>())
-        .bind(writes.shifted.values().map(|shift| shift.by.num_microseconds().unwrap_or(0)).collect::<Vec<_>>())
+        .bind(
+            writes.shifted.values().map(|shift| shift.by.num_microseconds().unwrap_or(0)).collect::<Vec<_>>(),
+        )
         .execute(&mut *connection)
         .await?;
     }
@@ -178,7 +181,9 @@ async fn write_rare(connection: &mut PgConnection, writes: &Writes) -> Result<bo
         )
         .bind(writes.offer_uses.keys().map(|(offer, _)| offer.get()).collect::<Vec<_>>())
         .bind(writes.offer_uses.keys().map(|(_, user)| user.get()).collect::<Vec<_>>())
-        .bind(writes.offer_uses.values().map(|uses| i64::try_from(uses.added).unwrap_or(0)).collect::<Vec<_>>())
+        .bind(
+            writes.offer_uses.values().map(|uses| i64::try_from(uses.added).unwrap_or(0)).collect::<Vec<_>>(),
+        )
         .execute(connection)
         .await?;
     }
