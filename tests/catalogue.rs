@@ -350,7 +350,7 @@ async fn changes_are_checked_and_answered_in_full() {
     let database = seeded("catalogue_put").await;
     let (all, viewer) = administrators(&database).await;
     let site = Site::start(&database).await;
-    let before = load(&mut *database.pool.acquire().await.unwrap()).await.unwrap();
+    let before = load(&mut database.pool.acquire().await.unwrap()).await.unwrap();
     for (path, token, body, status, code) in [
         ("/plans/plan/2", "nonsense", "{}", 401, "not_authenticated"),
         ("/plans/plan/2", viewer.as_str(), r#"{"price": 1}"#, 403, "forbidden"),
@@ -371,7 +371,7 @@ async fn changes_are_checked_and_answered_in_full() {
             "{path} {body}: {problem}"
         );
     }
-    let after = load(&mut *database.pool.acquire().await.unwrap()).await.unwrap();
+    let after = load(&mut database.pool.acquire().await.unwrap()).await.unwrap();
     assert_eq!((&after.plans, &after.offers), (&before.plans, &before.offers));
 
     let body = r#"{"price": "379.00", "group_id": null, "status": "inactive", "plan_name": " Renamed ", "ignored": 1,
@@ -400,7 +400,7 @@ async fn changes_are_checked_and_answered_in_full() {
     assert_eq!(status, StatusCode::OK);
     assert_eq!(offer["updated_fields"], json!(["offer_validity", "is_special", "criteria"]));
     assert_eq!(offer["offer_type"], json!({"offer_type_id": 1, "offer_type_name": "Festive Offers"}));
-    let catalogue = load(&mut *database.pool.acquire().await.unwrap()).await.unwrap();
+    let catalogue = load(&mut database.pool.acquire().await.unwrap()).await.unwrap();
     assert_eq!(catalogue.offers[&OfferId(1)].rewards.extra_data.as_deref(), Some("5GB"));
     assert_eq!(catalogue.offers[&OfferId(1)].validity_days, None);
     site.stop().await;
