@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::test as web_test;
+use actix_web::web::Data;
 use chrono::{DateTime, TimeDelta, Utc};
 use gencharge::app::{App, Parts, RunningApp};
-use gencharge::auth::{Keys, Subject, SubjectKind};
+use gencharge::auth::{Gate, Keys, Subject, SubjectKind};
 use gencharge::catalogue::{self, CatalogueStore, PublicLists, load, seed_catalogue};
 use gencharge::config::{Config, Secret};
 use gencharge::platform::postgres::listener::Listener;
@@ -106,10 +107,14 @@ async fn administrators(database: &TestDatabase) -> (String, String) {
 }
 
 fn token(id: i64, phone: &str) -> String {
+    token_of(Uuid::new_v4(), id, phone)
+}
+
+fn token_of(session: Uuid, id: i64, phone: &str) -> String {
     let keys = Keys::derive(SECRET).unwrap();
     let phone = PhoneNumber::parse(phone).unwrap();
     let subject = Subject { kind: SubjectKind::Admin, id, phone, role: "any".to_owned() };
-    keys.access(&subject, Uuid::new_v4(), Uuid::new_v4(), base(), base() + TimeDelta::days(365))
+    keys.access(&subject, session, Uuid::new_v4(), base(), base() + TimeDelta::days(365))
 }
 
 #[tokio::test]
@@ -329,20 +334,49 @@ async fn a_change_is_seen_here_at_once_and_elsewhere_within_a_second() {
 }
 
 #[tokio::test]
-async fn without_a_listener_lists_come_from_sql() {
+async fn without_a_listener_lists_come_from_sql_and_own_changes_count_at_once() {
     let database = seeded("catalogue_unheard").await;
+    administrators(&database).await;
+    let session = Uuid::new_v4();
+    sqlx::query(
+        "INSERT INTO sessions (session_id, subject_kind, subject_id, rotated_at, refresh_expires_at, access_expires_at, \
+                               login_time, last_active) VALUES ($1, 'admin', 1, $2, $3, $3, $2, $2)",
+    )
+    .bind(session)
+    .bind(base())
+    .bind(base() + TimeDelta::days(365))
+    .execute(&database.pool)
+    .await
+    .unwrap();
+    let token = token_of(session, 1, "9000000001");
     let clock: Arc<ManualClock> = Arc::new(ManualClock::at(base()));
+    let gate = Gate::new(Keys::derive(SECRET).unwrap(), clock.clone(), database.pool.clone());
     // A listener that never runs: nothing is heard.
-    let lists = PublicLists::new(CatalogueStore::new(database.pool.clone()), clock, &mut Listener::new());
-    let app = actix_web::App::new().app_data(actix_web::web::Data::new(lists)).configure(catalogue::routes);
+    let store = CatalogueStore::new(database.pool.clone());
+    let lists = PublicLists::new(store.clone(), clock, &mut Listener::new());
+    let app = actix_web::App::new()
+        .app_data(Data::new(lists))
+        .app_data(Data::new(store))
+        .app_data(Data::new(gate))
+        .configure(catalogue::routes);
     let app = web_test::init_service(app).await;
-    let names = async || -> Vec<Value> {
+    let price = async || {
         let request = web_test::TestRequest::get().uri("/plans/public/all?limit=1").to_request();
-        web_test::call_and_read_body_json(&app, request).await
+        let plans: Vec<Value> = web_test::call_and_read_body_json(&app, request).await;
+        plans[0]["price"].as_i64().unwrap()
     };
-    assert_eq!(names().await[0]["price"], 299);
+    assert_eq!(price().await, 299);
     sqlx::query("UPDATE plans SET price = 31000 WHERE plan_id = 1").execute(&database.pool).await.unwrap();
-    eventually("the change", SECOND, async || (names().await[0]["price"] == 310).then_some(())).await;
+    eventually("the change", SECOND, async || (price().await == 310).then_some(())).await;
+    for rupees in 400..420 {
+        let request = web_test::TestRequest::put()
+            .uri("/plans/plan/1")
+            .insert_header(("Authorization", format!("Bearer {token}")));
+        let request = request.set_payload(format!("{{\"price\": {rupees}}}")).to_request();
+        let answer: Value = web_test::call_and_read_body_json(&app, request).await;
+        assert_eq!(answer["price"], rupees, "{answer}");
+        assert_eq!(price().await, rupees);
+    }
 }
 
 #[tokio::test]
