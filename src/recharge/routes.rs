@@ -1,0 +1,109 @@
+//! `POST /recharge/subscribe` and `POST /recharge/wallet/topup`.
+
+use actix_web::web::{self, Bytes};
+use actix_web::{HttpRequest, HttpResponse};
+use gencharge_actors::wallet::Payer;
+use utoipa::OpenApi;
+
+use super::answer::{self, RechargeOut, SubscriptionOut};
+use super::request::{self, SubscribeRequest, TopUpRequest};
+use super::RechargeService;
+use crate::auth::Customer;
+use crate::http::Problem;
+use crate::http::problem::ProblemDocument;
+use crate::http::server::method_not_allowed;
+use crate::transactions::TransactionOut;
+
+/// The operations of this feature.
+#[derive(OpenApi)]
+#[openapi(
+    paths(subscribe, top_up),
+    components(schemas(RechargeOut, SubscriptionOut, SubscribeRequest, TopUpRequest, TransactionOut))
+)]
+pub struct Docs;
+
+/// Mounts them.
+pub fn routes(cfg: &mut web::ServiceConfig) {
+    cfg.service(
+        web::resource("/recharge/subscribe")
+            .route(web::post().to(subscribe))
+            .default_service(web::to(method_not_allowed)),
+    )
+    .service(
+        web::resource("/recharge/wallet/topup")
+            .route(web::post().to(top_up))
+            .default_service(web::to(method_not_allowed)),
+    );
+}
+
+/// Buy a plan for a number.
+///
+/// Send an `Idempotency-Key`: repeating the request with the same key never buys twice and gives the same answer.
+#[utoipa::path(
+    post, path = "/recharge/subscribe", tag = "Recharge", operation_id = "subscribe",
+    request_body = SubscribeRequest,
+    params(("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters")),
+    responses(
+        (status = 200, description = "Bought; the payer's transaction and the subscription", body = RechargeOut),
+        (status = 400, description = "Decided against: nothing was charged", body = ProblemDocument,
+            content_type = "application/problem+json"),
+        (status = 401, description = "Not signed in", body = ProblemDocument,
+            content_type = "application/problem+json"),
+        (status = 403, description = "Not a customer, or not active", body = ProblemDocument,
+            content_type = "application/problem+json"),
+        (status = 413, description = "The body is too large", body = ProblemDocument,
+            content_type = "application/problem+json"),
+        (status = 422, description = "A field is wrong, or the key belongs to another request",
+            body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 503, description = "Not done, or not known: try again with the same key", body = ProblemDocument,
+            content_type = "application/problem+json"),
+    ),
+    security(("bearer" = []))
+)]
+async fn subscribe(
+    customer: Customer,
+    service: web::Data<RechargeService>,
+    request: HttpRequest,
+    body: Bytes,
+) -> Result<HttpResponse, Problem> {
+    let order = request::subscribe(&request, &body, payer(&customer), &*service.random)?;
+    service.wallets.submit(order).await.map(answer::done).map_err(answer::refused)
+}
+
+/// Add money to one's own wallet, or to another customer's.
+///
+/// Send an `Idempotency-Key`: repeating the request with the same key never adds twice and gives the same answer.
+#[utoipa::path(
+    post, path = "/recharge/wallet/topup", tag = "Recharge", operation_id = "wallet_topup",
+    request_body = TopUpRequest,
+    params(("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters")),
+    responses(
+        (status = 200, description = "Added; the transaction", body = TransactionOut),
+        (status = 400, description = "Decided against: no money moved", body = ProblemDocument,
+            content_type = "application/problem+json"),
+        (status = 401, description = "Not signed in", body = ProblemDocument,
+            content_type = "application/problem+json"),
+        (status = 403, description = "Not a customer, or not active", body = ProblemDocument,
+            content_type = "application/problem+json"),
+        (status = 413, description = "The body is too large", body = ProblemDocument,
+            content_type = "application/problem+json"),
+        (status = 422, description = "A field is wrong, or the key belongs to another request",
+            body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 503, description = "Not done, or not known: try again with the same key", body = ProblemDocument,
+            content_type = "application/problem+json"),
+    ),
+    security(("bearer" = []))
+)]
+async fn top_up(
+    customer: Customer,
+    service: web::Data<RechargeService>,
+    request: HttpRequest,
+    body: Bytes,
+) -> Result<HttpResponse, Problem> {
+    let order = request::top_up(&request, &body, payer(&customer), &*service.random)?;
+    service.wallets.submit(order).await.map(answer::done).map_err(answer::refused)
+}
+
+const fn payer(customer: &Customer) -> Payer {
+    Payer { user: customer.user_id, phone: customer.phone }
+}
