@@ -1,6 +1,8 @@
 //! The only wiring: builds the services from the settings and the stores, gives them to the routes, and runs the server
 //! with its background tasks. `serve` and the tests start the same application here.
 
+mod actors;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,6 +12,7 @@ use actix_web::dev::ServerHandle;
 use actix_web::middleware::from_fn;
 use actix_web::{HttpServer, web};
 use gencharge_actors::kernel::{Clock, Paise, Random};
+use gencharge_actors::runtime::Universe;
 use sqlx::PgPool;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -19,9 +22,11 @@ use crate::catalogue::{self, CatalogueStore, PublicLists};
 use crate::config::{Config, Secret};
 use crate::http::request_log::request_ids;
 use crate::http::server;
+use crate::notifications::{self, Notifications, PgNotificationStore};
 use crate::platform::data_folder;
 use crate::platform::postgres::listener::Listener;
 use crate::platform::postgres::rows::LongReads;
+use crate::recharge::{self, RechargeService};
 use crate::subscriptions::{self, SubscriptionLists};
 use crate::transactions::{self, TransactionLists};
 use crate::users::{self, Users};
@@ -30,6 +35,8 @@ use crate::users::{self, Users};
 const DRAIN_SECONDS: u64 = 10;
 /// How long a background task may take to end after that.
 const TASK_PATIENCE: Duration = Duration::from_secs(5);
+/// How long the actors may take to finish what they have accepted.
+const ACTOR_PATIENCE: Duration = Duration::from_secs(20);
 /// Unpaged lists and exports that may be sent at once; each holds a connection.
 const LONG_READS: usize = 4;
 /// How long the start waits for the gate's first reading; it works without (slower), so it never fails the start.
@@ -64,6 +71,9 @@ pub enum StartError {
         /// Why.
         source: std::io::Error,
     },
+    /// A supervised actor.
+    #[error("an actor cannot be started: {0}")]
+    Actor(#[from] gencharge_actors::runtime::StartError),
     /// Better no start than codes that never arrive.
     #[error(
         "GENCHARGE_SMS_URL: this version delivers codes to sms.log in the data folder only; remove the setting"
@@ -92,10 +102,17 @@ struct Services {
     subscriptions: SubscriptionLists,
     catalogue: CatalogueStore,
     public_lists: PublicLists,
+    notifications: Notifications,
+    recharge: RechargeService,
 }
 
 impl Services {
-    fn build(parts: &Parts, sms: SmsQueue, changes: &mut Listener) -> Result<Self, StartError> {
+    fn build(
+        parts: &Parts,
+        universe: &Universe,
+        sms: SmsQueue,
+        changes: &mut Listener,
+    ) -> Result<Self, StartError> {
         let keys = Keys::derive(parts.secret.expose())?;
         let gate = Gate::new(keys.clone(), Arc::clone(&parts.clock), parts.pool.clone());
         let auth = Auth::new(
@@ -124,7 +141,21 @@ impl Services {
         );
         let catalogue = CatalogueStore::new(parts.pool.clone());
         let public_lists = PublicLists::new(catalogue.clone(), Arc::clone(&parts.clock), changes);
-        Ok(Self { gate, auth, cookies, users, transactions, subscriptions, catalogue, public_lists })
+        let notices = Arc::new(PgNotificationStore::new(parts.pool.clone()));
+        let notifications = Notifications::new(notices, parts.pool.clone(), Arc::clone(&parts.clock));
+        let recharge = RechargeService::new(actors::start(universe, parts)?, Arc::clone(&parts.random));
+        Ok(Self {
+            gate,
+            auth,
+            cookies,
+            users,
+            transactions,
+            subscriptions,
+            catalogue,
+            public_lists,
+            notifications,
+            recharge,
+        })
     }
 
     fn attach(&self, cfg: &mut web::ServiceConfig) {
@@ -135,8 +166,9 @@ impl Services {
             .app_data(web::Data::new(self.transactions.clone()))
             .app_data(web::Data::new(self.subscriptions.clone()))
             .app_data(web::Data::new(self.catalogue.clone()))
-            .app_data(web::Data::new(self.public_lists.clone()));
-        // recharge, transactions, notifications: their services go here.
+            .app_data(web::Data::new(self.public_lists.clone()))
+            .app_data(web::Data::new(self.notifications.clone()))
+            .app_data(web::Data::new(self.recharge.clone()));
     }
 }
 
@@ -157,8 +189,9 @@ fn features(cfg: &mut web::ServiceConfig) {
         .configure(users::routes)
         .configure(transactions::routes)
         .configure(subscriptions::routes)
-        .configure(catalogue::routes);
-    // recharge, notifications: `.configure(feature::routes)` goes here.
+        .configure(catalogue::routes)
+        .configure(notifications::routes)
+        .configure(recharge::routes);
 }
 
 /// The application.
@@ -173,7 +206,8 @@ impl App {
         let (sms, messages) = SmsQueue::new();
         let sender = sms_sender(&parts.config)?;
         let mut changes = Listener::new();
-        let services = Services::build(&parts, sms, &mut changes)?;
+        let universe = Universe::new();
+        let services = Services::build(&parts, &universe, sms, &mut changes)?;
         let (stop, stopping) = watch::channel(false);
         let http = services.clone();
         let server = HttpServer::new(move || {
@@ -201,7 +235,7 @@ impl App {
         let handle = server.handle();
         let server = tokio::spawn(server);
         first_reading(&services.gate).await;
-        Ok(RunningApp { addr, handle, server, stop, tasks: vec![listener, changes, sms] })
+        Ok(RunningApp { addr, handle, server, universe, stop, tasks: vec![listener, changes, sms] })
     }
 }
 
@@ -227,30 +261,38 @@ async fn first_reading(gate: &Gate) {
 }
 
 /// A started application.
-#[derive(Debug)]
 pub struct RunningApp {
     /// Where it listens.
     pub addr: SocketAddr,
     handle: ServerHandle,
     server: JoinHandle<std::io::Result<()>>,
+    universe: Universe,
     stop: watch::Sender<bool>,
     tasks: Vec<JoinHandle<()>>,
 }
 
 impl RunningApp {
-    /// Ends when the server ends by itself, which it should not.
-    pub async fn ended(&mut self) {
-        if let Ok(Err(error)) = (&mut self.server).await {
-            tracing::error!(error = %error, "http.server_ended");
+    /// Ends when the server ends by itself or an actor was given up, neither of which it should; says which.
+    pub async fn ended(&mut self) -> String {
+        tokio::select! {
+            server = &mut self.server => match server {
+                Ok(Err(error)) => format!("the HTTP server ended: {error}"),
+                Ok(Ok(())) | Err(_) => "the HTTP server ended by itself".to_owned(),
+            },
+            fatal = self.universe.given_up() => fatal.to_string(),
         }
     }
 
-    /// Takes no new requests, lets those in flight end, then ends the background tasks.
+    /// Takes no new requests, lets those in flight end, drains the actors, then ends the background tasks.
     /// True when everything ended in time.
     pub async fn stop(self) -> bool {
         self.handle.stop(true).await;
         let _ = self.stop.send(true);
-        let mut clean = true;
+        let drained = self.universe.shutdown(ACTOR_PATIENCE).await;
+        let mut clean = drained.is_ok();
+        if let Err(error) = drained {
+            tracing::warn!(error = %error, "app.actors_not_drained");
+        }
         for task in self.tasks {
             clean &= matches!(tokio::time::timeout(TASK_PATIENCE, task).await, Ok(Ok(())));
         }

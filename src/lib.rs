@@ -10,6 +10,7 @@ pub mod config;
 pub mod http;
 pub mod notifications;
 pub mod platform;
+pub mod recharge;
 pub mod subscriptions;
 pub mod telemetry;
 pub mod transactions;

@@ -41,6 +41,9 @@ async fn serve(
             tracing::info!("stopping: requests in flight end first");
             if app.stop().await { Ok(ExitCode::SUCCESS) } else { Err("not everything ended in time".into()) }
         }
-        () = app.ended() => Err("the HTTP server ended by itself".into()),
+        why = app.ended() => {
+            app.stop().await;
+            Err(why.into())
+        }
     }
 }

@@ -101,12 +101,14 @@ pub fn refused(refusal: Refusal) -> Problem {
             Code::IdempotencyKeyReused,
             "This Idempotency-Key was used for another request: send a new key for a new request",
         ),
-        Refusal::Overloaded => {
-            Problem::new(Code::Overloaded, "Too many requests wait already; nothing was done: try again shortly")
-        }
-        Refusal::Unavailable => {
-            Problem::new(Code::Unavailable, "The ledger is away for a moment; nothing was done: try again shortly")
-        }
+        Refusal::Overloaded => Problem::new(
+            Code::Overloaded,
+            "Too many requests wait already; nothing was done: try again shortly",
+        ),
+        Refusal::Unavailable => Problem::new(
+            Code::Unavailable,
+            "The ledger is away for a moment; nothing was done: try again shortly",
+        ),
         Refusal::Unknown => Problem::new(
             Code::OutcomeUnknown,
             "The outcome is not known yet: send the same request with the same Idempotency-Key to learn it; without a \

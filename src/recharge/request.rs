@@ -3,8 +3,8 @@
 use actix_web::HttpRequest;
 use actix_web::web::Bytes;
 use gencharge_actors::kernel::{
-    ActivationMode, Digest128, IdempotencyKey, KeyScope, OfferId, Paise, PaymentMethod, PhoneNumber, PlanId, Random,
-    Source,
+    ActivationMode, Digest128, IdempotencyKey, KeyScope, OfferId, Paise, PaymentMethod, PhoneNumber, PlanId,
+    Random, Source,
 };
 use gencharge_actors::wallet::{Command, KeyOrigin, Order, OrderKey, Payer, Recharge, TopUp};
 use serde::Deserialize;
@@ -80,13 +80,16 @@ impl SubscribeRequest {
         let mut faults = Faults::default();
         let number = faults.keep("phone_number", PhoneNumber::parse(&self.phone_number));
         let method = faults.keep("payment_method", self.payment_method.parse::<PaymentMethod>());
-        let mode = self.activation_mode.map(|mode| faults.keep("activation_mode", mode.parse::<ActivationMode>()));
+        let mode =
+            self.activation_mode.map(|mode| faults.keep("activation_mode", mode.parse::<ActivationMode>()));
         let wallet_amount = self.wallet_amount.map(|amount| faults.keep("wallet_amount", amount.paise()));
         if self.source.as_deref().is_some_and(|source| source != Source::Recharge.as_str()) {
             faults.keep::<(), _>("source", Err("must be recharge: other sources are the system's own"));
         }
         match (number, method, mode, wallet_amount) {
-            (Some(number), Some(method), None | Some(Some(_)), None | Some(Some(_))) if faults.0.is_empty() => {
+            (Some(number), Some(method), None | Some(Some(_)), None | Some(Some(_)))
+                if faults.0.is_empty() =>
+            {
                 Ok(Command::Recharge(Recharge {
                     payer,
                     number,
@@ -106,7 +109,9 @@ impl SubscribeRequest {
 impl TopUpRequest {
     fn command(self, payer: Payer) -> Result<Command, Problem> {
         let mut faults = Faults::default();
-        let positive = |amount: Paise| if amount.is_positive() { Ok(amount) } else { Err("must be above zero".to_owned()) };
+        let positive = |amount: Paise| {
+            if amount.is_positive() { Ok(amount) } else { Err("must be above zero".to_owned()) }
+        };
         let amount = self.amount.paise().map_err(|error| error.to_string()).and_then(positive);
         let amount = faults.keep("amount", amount);
         let number = self.phone_number.filter(|text| !text.is_empty());
@@ -116,7 +121,9 @@ impl TopUpRequest {
         };
         let method = faults.keep("payment_method", self.payment_method.parse::<PaymentMethod>());
         match (amount, number, method) {
-            (Some(amount), Some(number), Some(method)) => Ok(Command::TopUp(TopUp { payer, number, amount, method })),
+            (Some(amount), Some(number), Some(method)) => {
+                Ok(Command::TopUp(TopUp { payer, number, amount, method }))
+            }
             _ => Err(faults.problem()),
         }
     }
@@ -126,7 +133,12 @@ impl TopUpRequest {
 ///
 /// # Errors
 /// `malformed_body`, or `invalid_input` naming every wrong field.
-pub fn subscribe(request: &HttpRequest, body: &Bytes, payer: Payer, random: &dyn Random) -> Result<Order, Problem> {
+pub fn subscribe(
+    request: &HttpRequest,
+    body: &Bytes,
+    payer: Payer,
+    random: &dyn Random,
+) -> Result<Order, Problem> {
     let key = order_key(request, "/recharge/subscribe", body, payer, random)?;
     let command = parse_body::<SubscribeRequest>(body)?.command(payer)?;
     Ok(Order { command, key })
@@ -136,7 +148,12 @@ pub fn subscribe(request: &HttpRequest, body: &Bytes, payer: Payer, random: &dyn
 ///
 /// # Errors
 /// `malformed_body`, or `invalid_input` naming every wrong field.
-pub fn top_up(request: &HttpRequest, body: &Bytes, payer: Payer, random: &dyn Random) -> Result<Order, Problem> {
+pub fn top_up(
+    request: &HttpRequest,
+    body: &Bytes,
+    payer: Payer,
+    random: &dyn Random,
+) -> Result<Order, Problem> {
     let key = order_key(request, "/recharge/wallet/topup", body, payer, random)?;
     let command = parse_body::<TopUpRequest>(body)?.command(payer)?;
     Ok(Order { command, key })

@@ -5,9 +5,9 @@ use actix_web::{HttpRequest, HttpResponse};
 use gencharge_actors::wallet::Payer;
 use utoipa::OpenApi;
 
+use super::RechargeService;
 use super::answer::{self, RechargeOut, SubscriptionOut};
 use super::request::{self, SubscribeRequest, TopUpRequest};
-use super::RechargeService;
 use crate::auth::Customer;
 use crate::http::Problem;
 use crate::http::problem::ProblemDocument;

@@ -8,3 +8,4 @@ mod store;
 
 pub use routes::{Docs, routes};
 pub use service::TransactionLists;
+pub use shape::{TransactionOut, TransactionRow};

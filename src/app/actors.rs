@@ -1,0 +1,95 @@
+//! The supervised actors, and who feeds whom: wallets write the outbox and wake the relay, the relay hands events to the
+//! bus, the bus to the notification actor.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use gencharge_actors::kernel::Paise;
+use gencharge_actors::lifecycle::Lifecycle;
+use gencharge_actors::notification::{NotificationActor, Notifier};
+use gencharge_actors::relay::{LocalBus, OutboxSignal, Pace, Relay, RelayActor, RelaySettings};
+use gencharge_actors::runtime::{Spec, Stage, StartError, Universe};
+use gencharge_actors::upkeep::UpkeepActor;
+use gencharge_actors::wallet::{Limits, RetryLimits, WalletSettings, Wallets};
+use sqlx::PgPool;
+
+use super::Parts;
+use crate::notifications::PgNotificationStore;
+use crate::platform::bus::outbox::{PgOutbox, relay_pool};
+use crate::platform::postgres::upkeep::PgUpkeep;
+use crate::wallet::{PgLifecycle, PgWalletStore};
+
+/// Orders that may wait for one wallet shard.
+const WALLET_MAILBOX: usize = 4096;
+
+/// How often partitions are made and old rows deleted.
+const UPKEEP_EVERY: Duration = Duration::from_secs(600);
+
+/// Starts every actor under `universe`.
+///
+/// # Errors
+/// [`StartError`] when one cannot be started.
+pub fn start(universe: &Universe, parts: &Parts) -> Result<Wallets<PgWalletStore>, StartError> {
+    let relay_pool = relay_pool(parts.pool.connect_options().as_ref().clone());
+    let signal = OutboxSignal::default();
+    start_relay(universe, parts, &relay_pool, &signal)?;
+    start_upkeep(universe, parts, relay_pool)?;
+    let (pool, clock) = (parts.pool.clone(), Arc::clone(&parts.clock));
+    universe.supervise(Spec::new("lifecycle"), move |probe| {
+        Lifecycle::new(PgLifecycle::new(pool.clone(), Arc::clone(&clock)), probe)
+    })?;
+    start_wallets(universe, parts, signal)
+}
+
+fn start_wallets(
+    universe: &Universe,
+    parts: &Parts,
+    signal: OutboxSignal,
+) -> Result<Wallets<PgWalletStore>, StartError> {
+    let recharge = &parts.config.recharge;
+    let settings = WalletSettings {
+        shards: recharge.wallet_shards,
+        mailbox: WALLET_MAILBOX,
+        limits: Limits {
+            max_queued: i32::try_from(recharge.max_queued_plans).unwrap_or(i32::MAX),
+            max_top_up: Paise::new(recharge.max_topup_paise),
+            max_balance: recharge.max_wallet_balance_paise.map(Paise::new),
+        },
+        retry: RetryLimits::default(),
+        random: Arc::clone(&parts.random),
+        committed: Arc::new(move || signal.wake()),
+    };
+    let options = parts.pool.connect_options().as_ref().clone();
+    let clock = Arc::clone(&parts.clock);
+    Wallets::start(universe, &settings, move || PgWalletStore::new(options.clone(), Arc::clone(&clock)))
+}
+
+fn start_relay(
+    universe: &Universe,
+    parts: &Parts,
+    pool: &PgPool,
+    signal: &OutboxSignal,
+) -> Result<(), StartError> {
+    let store = PgNotificationStore::new(pool.clone());
+    let notifications = universe
+        .supervise(Spec::new("notifications").stage(Stage::Outflow), move |probe| {
+            NotificationActor::new(Arc::new(store.clone()), probe)
+        })?;
+    let (pool, signal, clock) = (pool.clone(), signal.clone(), Arc::clone(&parts.clock));
+    universe.supervise(Spec::new("relay").stage(Stage::Outflow), move |probe| {
+        let bus = LocalBus::new(vec![Arc::new(Notifier::new(notifications.clone()))]);
+        let outbox = PgOutbox::new(pool.clone());
+        let relay = Relay::new(Arc::new(outbox), Arc::new(bus), Arc::clone(&clock), RelaySettings::default());
+        RelayActor::new(relay, signal.clone(), Pace::default(), probe)
+    })?;
+    Ok(())
+}
+
+fn start_upkeep(universe: &Universe, parts: &Parts, pool: PgPool) -> Result<(), StartError> {
+    let (clock, retention) = (Arc::clone(&parts.clock), parts.config.postgres.outbox_retention);
+    universe.supervise(Spec::new("upkeep").stage(Stage::Outflow), move |probe| {
+        let upkeep = PgUpkeep::new(pool.clone(), Arc::clone(&clock), retention);
+        UpkeepActor::new(Arc::new(upkeep), UPKEEP_EVERY, probe)
+    })?;
+    Ok(())
+}
