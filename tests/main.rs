@@ -9,4 +9,8 @@ mod embedded;
 #[cfg(test)]
 mod lists;
 #[cfg(test)]
+mod notifications;
+#[cfg(test)]
+mod outbox;
+#[cfg(test)]
 mod support;
