@@ -27,7 +27,7 @@ use crate::support::eventually;
 
 const LIMITS: ClaimLimits = ClaimLimits { batches: 100, events: 1000 };
 
-fn recharge(user: i64, at: DateTime<Utc>) -> Event {
+pub fn recharge(user: i64, at: DateTime<Utc>) -> Event {
     Event::RechargeCompleted(RechargeCompleted {
         txn_id: TxnId(user),
         wallet_seq: 1,
@@ -83,13 +83,13 @@ async fn number(pool: &PgPool, sql: &'static str) -> i64 {
 }
 
 /// Writes notices without an actor in between, and records what was delivered.
-struct Writer {
-    store: PgNotificationStore,
+pub struct Writer {
+    pub store: PgNotificationStore,
     seen: Mutex<Vec<i64>>,
 }
 
 impl Writer {
-    fn to(pool: &PgPool) -> Arc<Writer> {
+    pub fn to(pool: &PgPool) -> Arc<Writer> {
         Arc::new(Writer { store: PgNotificationStore::new(pool.clone()), seen: Mutex::default() })
     }
 
