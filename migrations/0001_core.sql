@@ -397,6 +397,5 @@ CREATE TABLE notifications (
     scheduled_at    timestamptz,
     document        jsonb NOT NULL
 );
-CREATE INDEX notifications_recipient_idx
-    ON notifications (recipient_id, recipient_type, created_at DESC, notification_id DESC);
+CREATE INDEX notifications_recipient_idx ON notifications (recipient_id, recipient_type, created_at DESC);
 COMMENT ON COLUMN notifications.document IS 'what the columns do not say';
