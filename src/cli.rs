@@ -4,9 +4,11 @@
 
 mod migrate;
 pub mod people;
+mod seed;
 pub mod seed_history;
 mod serve;
 mod token;
+mod verify;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -116,16 +118,16 @@ async fn dispatch(command: Command, config: Config) -> Result<ExitCode, Failure>
     match command {
         Command::Serve => serve::run(config).await,
         Command::Migrate => with_database(&config, migrate::run).await,
-        Command::Seed(_) => Err(not_yet("seed")),
+        Command::Seed(args) => {
+            with_database(&config, async |database| seed::run(&config, database, &args).await).await
+        }
         Command::Token(args) => {
             with_database(&config, async |database| token::run(&config, database, &args).await).await
         }
-        Command::Verify => Err(not_yet("verify")),
+        Command::Verify => {
+            with_database(&config, async |database| verify::run(&config, database).await).await
+        }
     }
-}
-
-fn not_yet(command: &str) -> Failure {
-    format!("`{command}` is not in this version yet").into()
 }
 
 /// Opens the database, runs the work until it ends or the process is told to stop, and closes the database in any case,

@@ -15,4 +15,5 @@ pub mod subscriptions;
 pub mod telemetry;
 pub mod transactions;
 pub mod users;
+pub mod verify;
 pub mod wallet;

@@ -1,0 +1,158 @@
+//! The invariants of the stored data, each as one query that counts what breaks it.
+//!
+//! All are read in one snapshot, so that they hold or break together even while the server is working.
+
+use chrono::{DateTime, Utc};
+use sqlx::{Connection, PgConnection, Row};
+
+/// One invariant.
+struct Check {
+    /// What must hold.
+    name: &'static str,
+    /// Gives how many things were looked at and how many break it. `$1` is the start of the outbox's retention.
+    sql: &'static str,
+}
+
+/// What a check found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// The invariant.
+    pub name: &'static str,
+    /// Things looked at.
+    pub seen: i64,
+    /// Things that break it.
+    pub broken: i64,
+}
+
+const CHECKS: &[Check] = &[
+    Check {
+        name: "the postings of every transaction sum to zero",
+        sql: "SELECT count(*), count(*) FILTER (WHERE total <> 0)
+              FROM (SELECT sum(amount) AS total FROM postings GROUP BY txn_id) t WHERE $1::timestamptz IS NOT NULL",
+    },
+    Check {
+        name: "every transaction has postings, every posting a transaction",
+        sql: "SELECT count(*), count(*) FILTER (WHERE t.txn_id IS NULL OR p.txn_id IS NULL)
+              FROM transactions t FULL JOIN (SELECT DISTINCT txn_id FROM postings) p USING (txn_id)
+              WHERE $1::timestamptz IS NOT NULL AND t.status IS DISTINCT FROM 'failed'
+                AND t.status IS DISTINCT FROM 'pending'",
+    },
+    Check {
+        name: "every wallet equals the sum of its postings and is not negative",
+        sql: "SELECT count(*), count(*) FILTER (
+                  WHERE w.wallet_id IS NULL OR w.balance < 0 OR w.balance <> coalesce(p.total, 0))
+              FROM wallets w FULL JOIN (SELECT account_id, sum(amount) AS total FROM postings WHERE account_id > 0
+                  GROUP BY account_id) p ON p.account_id = w.wallet_id
+              WHERE $1::timestamptz IS NOT NULL",
+    },
+    Check {
+        name: "every wallet counts its transactions and recharges",
+        sql: "WITH own AS (
+                  SELECT user_id, count(*) AS own,
+                      count(*) FILTER (WHERE category = 'service' AND status = 'success') AS recharges
+                  FROM transactions GROUP BY user_id),
+              received AS (
+                  SELECT beneficiary_id AS user_id, count(*) AS received FROM transactions
+                  WHERE beneficiary_id IS NOT NULL AND category = 'wallet' GROUP BY beneficiary_id)
+              SELECT count(*), count(*) FILTER (
+                  WHERE w.transactions <> coalesce(o.own, 0) + coalesce(r.received, 0)
+                     OR w.recharges <> coalesce(o.recharges, 0))
+              FROM wallets w LEFT JOIN own o ON o.user_id = w.wallet_id LEFT JOIN received r ON r.user_id = w.wallet_id
+              WHERE $1::timestamptz IS NOT NULL",
+    },
+    Check {
+        name: "every customer has a wallet that knows the customer's status, and a line",
+        sql: "SELECT count(*), count(*) FILTER (
+                  WHERE w.status IS DISTINCT FROM u.status OR l.user_id IS DISTINCT FROM u.user_id
+                     OR l.user_type IS DISTINCT FROM u.user_type)
+              FROM users u LEFT JOIN wallets w ON w.wallet_id = u.user_id LEFT JOIN lines l ON l.phone = u.phone
+              WHERE $1::timestamptz IS NOT NULL",
+    },
+    Check {
+        name: "every key has one outcome, and no two keys share one",
+        sql: "SELECT count(*), count(*) FILTER (WHERE t.txn_id IS NULL) + count(k.txn_id) - count(DISTINCT k.txn_id)
+              FROM idempotency_keys k
+              LEFT JOIN transactions t ON t.txn_id = k.txn_id AND t.created_at = k.created_at
+              WHERE $1::timestamptz IS NOT NULL AND k.rejection IS NULL",
+    },
+    Check {
+        name: "every successful recharge has one subscription, every subscription one recharge",
+        sql: "SELECT count(*), count(*) FILTER (WHERE t.txn_id IS NULL OR s.subscription_id IS NULL)
+              FROM (SELECT txn_id, subscription_id FROM transactions
+                    WHERE category = 'service' AND status = 'success' AND txn_type = 'debit') t
+              FULL JOIN subscriptions s ON s.txn_id = t.txn_id AND s.subscription_id = t.subscription_id
+              WHERE $1::timestamptz IS NOT NULL",
+    },
+    Check {
+        name: "no number has two active plans, or windows that overlap",
+        sql: "SELECT count(*), count(*) FILTER (WHERE before > valid_from OR actives > 1)
+              FROM (SELECT valid_from, lag(valid_to) OVER number AS before,
+                        count(*) FILTER (WHERE status = 'active') OVER (PARTITION BY phone) AS actives
+                    FROM subscriptions WINDOW number AS (PARTITION BY phone ORDER BY valid_from, valid_to)) s
+              WHERE $1::timestamptz IS NOT NULL",
+    },
+    Check {
+        name: "every line knows its active plan, its queue and its end",
+        sql: "SELECT count(*), count(*) FILTER (
+                  WHERE l.active_subscription_id IS DISTINCT FROM s.active OR l.queued <> coalesce(s.queued, 0)
+                     OR (s.tail IS NOT NULL AND l.tail_valid_to IS DISTINCT FROM s.tail))
+              FROM lines l LEFT JOIN (
+                  SELECT phone, max(subscription_id) FILTER (WHERE status = 'active') AS active,
+                      count(*) FILTER (WHERE status = 'queued') AS queued,
+                      max(valid_to) FILTER (WHERE status <> 'expired') AS tail
+                  FROM subscriptions GROUP BY phone) s USING (phone)
+              WHERE $1::timestamptz IS NOT NULL",
+    },
+    Check {
+        name: "every line counts the recharges that others paid",
+        sql: "SELECT count(*), count(*) FILTER (WHERE l.gifts <> coalesce(g.gifts, 0))
+              FROM lines l LEFT JOIN (
+                  SELECT to_phone AS phone, beneficiary_id AS user_id, count(*) AS gifts FROM transactions
+                  WHERE beneficiary_id IS NOT NULL AND category = 'service' GROUP BY to_phone, beneficiary_id) g
+                  USING (phone, user_id)
+              WHERE $1::timestamptz IS NOT NULL",
+    },
+    Check {
+        name: "every success within the outbox's retention has its event",
+        sql: "SELECT count(*), count(*) FILTER (WHERE e.txn_id IS NULL)
+              FROM idempotency_keys k LEFT JOIN (
+                  SELECT DISTINCT txn_id FROM outbox_events WHERE created_at >= $1
+                      AND type IN ('gencharge.recharge.completed.v1', 'gencharge.wallet.topped_up.v1')) e
+                  ON e.txn_id = k.txn_id
+              WHERE k.txn_id IS NOT NULL AND k.created_at >= $1",
+    },
+    Check {
+        name: "every outbox batch within the retention has all its events",
+        sql: "SELECT count(*), count(*) FILTER (WHERE b.events <> coalesce(e.events, 0))
+              FROM outbox_batches b LEFT JOIN (
+                  SELECT batch_id, count(*) AS events FROM outbox_events GROUP BY batch_id) e USING (batch_id)
+              WHERE b.created_at >= $1",
+    },
+];
+
+/// Runs every check in one snapshot; `told` hears each finding as it is made.
+///
+/// `retained_since` is the moment from which the outbox must still hold every event.
+///
+/// # Errors
+/// Those of the database.
+pub async fn verify(
+    connection: &mut PgConnection,
+    retained_since: DateTime<Utc>,
+    mut told: impl FnMut(&Finding),
+) -> Result<Vec<Finding>, sqlx::Error> {
+    let mut snapshot = connection.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
+    for setting in ["SET LOCAL statement_timeout = 0", "SET LOCAL work_mem = '256MB'", "SET LOCAL jit = off"]
+    {
+        sqlx::query(setting).execute(&mut *snapshot).await?;
+    }
+    let mut findings = Vec::with_capacity(CHECKS.len());
+    for check in CHECKS {
+        let row = sqlx::query(check.sql).bind(retained_since).fetch_one(&mut *snapshot).await?;
+        let finding = Finding { name: check.name, seen: row.try_get(0)?, broken: row.try_get(1)? };
+        told(&finding);
+        findings.push(finding);
+    }
+    snapshot.rollback().await?;
+    Ok(findings)
+}
