@@ -153,7 +153,7 @@ async fn what_was_delivered_and_not_marked_comes_again_and_tells_nobody_twice() 
 #[tokio::test]
 async fn a_lease_keeps_others_away() {
     let database = TestDatabase::new("lease").await;
-    write(&mut *database.pool.acquire().await.unwrap(), 1, 1, SystemClock.now()).await;
+    write(&mut database.pool.acquire().await.unwrap(), 1, 1, SystemClock.now()).await;
     let outbox = PgOutbox::new(database.pool.clone());
     assert_eq!(outbox.claim(LIMITS, Duration::from_secs(60)).await.unwrap().len(), 1);
     assert_eq!(outbox.claim(LIMITS, Duration::from_secs(60)).await.unwrap().len(), 0);
@@ -169,7 +169,7 @@ async fn a_lease_keeps_others_away() {
 async fn a_claim_is_bounded_by_events_and_takes_at_least_one_batch() {
     let database = TestDatabase::new("bounds").await;
     for batch_id in 1..=5 {
-        write(&mut *database.pool.acquire().await.unwrap(), batch_id, 10, SystemClock.now()).await;
+        write(&mut database.pool.acquire().await.unwrap(), batch_id, 10, SystemClock.now()).await;
     }
     let outbox = PgOutbox::new(database.pool.clone());
     let claim = async |events| {
@@ -213,7 +213,7 @@ async fn a_batch_that_commits_late_is_delivered_though_later_ones_were() {
     let relay = relay(pool, &writer, RelaySettings::default());
     let mut slow = pool.begin().await.unwrap();
     write(&mut slow, 1, 1, SystemClock.now()).await;
-    write(&mut *pool.acquire().await.unwrap(), 2, 1, SystemClock.now()).await;
+    write(&mut pool.acquire().await.unwrap(), 2, 1, SystemClock.now()).await;
     assert_eq!(relay.cycle().await.unwrap().batches, 1);
     slow.commit().await.unwrap();
     assert_eq!(relay.cycle().await.unwrap().batches, 1);
@@ -221,14 +221,14 @@ async fn a_batch_that_commits_late_is_delivered_though_later_ones_were() {
 }
 
 #[test]
-fn supervised_relay_and_notifications_deliver_when_woken() {
+fn supervised_relay_and_notifications_deliver_when_woken_and_once_more_at_the_end() {
     actix::System::new().block_on(async {
         let database = TestDatabase::new("woken").await;
         let universe = Universe::new();
         let pool = relay_pool(database.options());
         let store = PgNotificationStore::new(pool.clone());
         let actor = universe
-            .supervise(Spec::new("notifications").stage(Stage::Outflow), move |probe| {
+            .supervise(Spec::new("notifications").stage(Stage::Sink), move |probe| {
                 NotificationActor::new(Arc::new(store.clone()), probe)
             })
             .unwrap();
@@ -244,13 +244,20 @@ fn supervised_relay_and_notifications_deliver_when_woken() {
                 RelayActor::new(relay, parts.1.clone(), pace, probe)
             })
             .unwrap();
-        write(&mut *database.pool.acquire().await.unwrap(), 1, 2, SystemClock.now()).await;
+        write(&mut database.pool.acquire().await.unwrap(), 1, 2, SystemClock.now()).await;
         signal.wake();
         eventually("the notices", Duration::from_secs(10), async || {
             (number(&database.pool, "SELECT count(*) FROM notifications").await == 4).then_some(())
         })
         .await;
+        // Nobody wakes the relay for this one: only the shutdown's flush can find it.
+        write(&mut database.pool.acquire().await.unwrap(), 2, 2, SystemClock.now()).await;
         universe.shutdown(Duration::from_secs(10)).await.unwrap();
+        assert_eq!(number(&database.pool, "SELECT count(*) FROM notifications").await, 8);
+        assert_eq!(
+            number(&database.pool, "SELECT count(*) FROM outbox_batches WHERE delivered_at IS NULL").await,
+            0
+        );
         pool.close().await;
     });
 }

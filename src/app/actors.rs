@@ -71,10 +71,9 @@ fn start_relay(
     signal: &OutboxSignal,
 ) -> Result<(), StartError> {
     let store = PgNotificationStore::new(pool.clone());
-    let notifications = universe
-        .supervise(Spec::new("notifications").stage(Stage::Outflow), move |probe| {
-            NotificationActor::new(Arc::new(store.clone()), probe)
-        })?;
+    let notifications = universe.supervise(Spec::new("notifications").stage(Stage::Sink), move |probe| {
+        NotificationActor::new(Arc::new(store.clone()), probe)
+    })?;
     let (pool, signal, clock) = (pool.clone(), signal.clone(), Arc::clone(&parts.clock));
     universe.supervise(Spec::new("relay").stage(Stage::Outflow), move |probe| {
         let bus = LocalBus::new(vec![Arc::new(Notifier::new(notifications.clone()))]);

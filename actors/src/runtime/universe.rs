@@ -38,12 +38,14 @@ pub enum Stage {
     /// Does the work: wallets, backups.
     #[default]
     Work,
-    /// Carries out what the work left behind: the outbox relay, notifications.
+    /// Carries out what the work left behind: the outbox relay.
     Outflow,
+    /// Takes what flows out: notifications. They must answer for as long as the relay empties the outbox.
+    Sink,
 }
 
 impl Stage {
-    const IN_ORDER: [Self; 3] = [Self::Intake, Self::Work, Self::Outflow];
+    const IN_ORDER: [Self; 4] = [Self::Intake, Self::Work, Self::Outflow, Self::Sink];
 }
 
 /// How an actor is to be supervised.
@@ -294,7 +296,7 @@ impl Universe {
             self.inner.closing.store(true, Ordering::SeqCst);
         }
         let mut overdue = Vec::new();
-        for (stage, stages_left) in Stage::IN_ORDER.into_iter().zip([3_u32, 2, 1]) {
+        for (stage, stages_left) in Stage::IN_ORDER.into_iter().zip([4_u32, 3, 2, 1]) {
             let share = end.saturating_duration_since(Instant::now()) / stages_left;
             overdue.extend(self.inner.drain(stage, Instant::now() + share).await);
         }
