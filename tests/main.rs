@@ -3,6 +3,10 @@
 //! `cfg(test)` tells clippy that helpers may unwrap too.
 
 #[cfg(test)]
+mod auth;
+#[cfg(test)]
+mod bad_input;
+#[cfg(test)]
 mod catalogue;
 #[cfg(test)]
 mod embedded;
@@ -14,3 +18,5 @@ mod notifications;
 mod outbox;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod users;
