@@ -287,3 +287,43 @@ fn principal(claims: AccessClaims, book: &AccessBook) -> Result<Principal, Probl
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+    use gencharge_actors::kernel::SystemClock;
+
+    use super::super::token::{CUSTOMER_ROLE, Subject};
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_taken_back_is_refused_and_a_reading_that_began_before_is_not_taken_over() {
+        let keys = Keys::derive("0123456789abcdef0123456789abcdef").unwrap();
+        // Never connected to: the gate is live, so nothing asks SQL.
+        let pool = PgPool::connect_lazy("postgres://nobody@127.0.0.1:1/none").unwrap();
+        let gate = Gate::new(keys.clone(), Arc::new(SystemClock), pool);
+        let phone = PhoneNumber::parse("9876543210").unwrap();
+        let subject = Subject { kind: SubjectKind::User, id: 7, phone, role: CUSTOMER_ROLE.to_owned() };
+        let now = SystemClock.now();
+        let session = Uuid::from_u128(9);
+        let until = now + TimeDelta::seconds(60);
+        let token = keys.access(&subject, session, Uuid::nil(), now, until);
+        let admitted = || matches!(gate.admit(&token), Admission::Decided(Ok(Principal::Customer(_))));
+        assert!(matches!(gate.admit(&token), Admission::AskStore(_)));
+        gate.set_live(true);
+        assert!(admitted());
+        gate.set_standing(UserId(7), AccountStatus::Blocked);
+        assert!(!admitted());
+        let epoch = gate.epoch();
+        gate.set_standing(UserId(7), AccountStatus::Blocked);
+        let everyone_active = || Reading { complete: true, ..Reading::default() };
+        assert!(!gate.take_over(everyone_active(), epoch));
+        assert!(!admitted());
+        assert!(gate.take_over(everyone_active(), gate.epoch()));
+        assert!(admitted());
+        gate.revoke_session(session, until.timestamp());
+        assert!(gate.take_over(everyone_active(), gate.epoch()));
+        gate.forget_expired();
+        assert!(!admitted());
+    }
+}

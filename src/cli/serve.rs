@@ -3,8 +3,9 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use gencharge_actors::kernel::{SystemClock, SystemRandom};
+use gencharge_actors::kernel::{Clock as _, SystemClock, SystemRandom};
 
+use super::people::prepare_access;
 use super::{Failure, open_database, stop_requested, stopped};
 use crate::app::{App, Parts};
 use crate::config::{Config, secret_key};
@@ -27,6 +28,7 @@ async fn serve(
     // Not interrupted by a request to stop: half a migration rolls back, but takes its time as well.
     let migrations = database.migrate().await?;
     tracing::info!(migrations, database = %database.place(), "database ready");
+    prepare_access(database.pool(), &config, SystemClock.now()).await?;
     let parts = Parts {
         secret: secret_key(&config)?,
         pool: database.pool().clone(),
