@@ -2,6 +2,7 @@
 //! with its background tasks. `serve` and the tests start the same application here.
 
 mod actors;
+mod edge;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -9,20 +10,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::dev::ServerHandle;
-use actix_web::middleware::from_fn;
 use actix_web::{HttpServer, web};
 use gencharge_actors::kernel::{Clock, Paise, Random};
 use gencharge_actors::runtime::Universe;
 use sqlx::PgPool;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use utoipa::OpenApi as _;
 
 use crate::auth::{self, Auth, CookieRules, Gate, Keys, Rules, SmsFile, SmsQueue, UnusableSecret, listener};
 use crate::catalogue::{self, CatalogueStore, PublicLists};
 use crate::config::{Config, Secret};
-use crate::http::request_log::request_ids;
-use crate::http::server;
+use crate::http::documentation::{self, Documentation};
+use crate::http::edge::AccessLog;
+use crate::http::{openapi, server};
 use crate::notifications::{self, Notifications, PgNotificationStore};
+use crate::operations;
 use crate::platform::data_folder;
 use crate::platform::postgres::listener::Listener;
 use crate::platform::postgres::rows::LongReads;
@@ -79,6 +82,19 @@ pub enum StartError {
         "GENCHARGE_SMS_URL: this version delivers codes to sms.log in the data folder only; remove the setting"
     )]
     SmsProvider,
+    /// The log of requests.
+    #[error(
+        "GENCHARGE_ACCESS_LOG: {path} cannot be opened: {source}; choose a file that can be written, or off"
+    )]
+    AccessLog {
+        /// The file asked for.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The numbers of `/metrics`.
+    #[error("the numbers for /metrics cannot be set up: {0}")]
+    Metrics(#[from] prometheus::Error),
     /// The address.
     #[error(
         "GENCHARGE_BIND: cannot listen on {address}: {source}; choose another address or end what listens there"
@@ -191,7 +207,23 @@ fn features(cfg: &mut web::ServiceConfig) {
         .configure(subscriptions::routes)
         .configure(catalogue::routes)
         .configure(notifications::routes)
-        .configure(recharge::routes);
+        .configure(recharge::routes)
+        .configure(operations::routes);
+}
+
+/// What the features say of their routes, as one OpenAPI document. Every feature above stands here too; a test asks.
+#[must_use]
+pub fn openapi_document() -> serde_json::Value {
+    openapi::document(vec![
+        auth::Docs::openapi(),
+        users::Docs::openapi(),
+        transactions::Docs::openapi(),
+        subscriptions::Docs::openapi(),
+        catalogue::Docs::openapi(),
+        notifications::Docs::openapi(),
+        recharge::Docs::openapi(),
+        operations::Docs::openapi(),
+    ])
 }
 
 /// The application.
@@ -209,20 +241,33 @@ impl App {
         let universe = Universe::new();
         let services = Services::build(&parts, &universe, sms, &mut changes)?;
         let (stop, stopping) = watch::channel(false);
-        let http = services.clone();
+        let document = openapi_document();
+        let outside = edge::build(&parts, &universe, &document)?;
+        let documentation = Documentation::new(&document);
+        let (http, layer, operations) = (services.clone(), outside.layer, outside.operations);
         let server = HttpServer::new(move || {
             let services = http.clone();
             actix_web::App::new()
                 .configure(server::extractors)
                 .configure(move |cfg| services.attach(cfg))
+                .app_data(web::Data::new(operations.clone()))
+                .app_data(web::Data::new(documentation.clone()))
                 .service(web::scope("/v1").configure(features))
                 .configure(features)
+                .configure(documentation::routes)
                 .default_service(web::to(server::no_such_route))
-                .wrap(from_fn(request_ids))
-        })
-        .workers(parts.config.http.workers)
-        .disable_signals()
-        .shutdown_timeout(DRAIN_SECONDS);
+                .wrap(layer.clone())
+        });
+        let server = server
+            .workers(parts.config.http.workers)
+            .keep_alive(edge::KEEP_ALIVE)
+            .client_request_timeout(edge::HEAD_PATIENCE)
+            .client_disconnect_timeout(edge::CLOSE_PATIENCE)
+            .max_connections(edge::CONNECTIONS)
+            .backlog(edge::BACKLOG)
+            .tcp_nodelay(true)
+            .disable_signals()
+            .shutdown_timeout(DRAIN_SECONDS);
         let address = parts.config.http.bind;
         let bind = |source| StartError::Bind { address, source };
         let server = server.bind(address).map_err(bind)?;
@@ -235,7 +280,8 @@ impl App {
         let handle = server.handle();
         let server = tokio::spawn(server);
         first_reading(&services.gate).await;
-        Ok(RunningApp { addr, handle, server, universe, stop, tasks: vec![listener, changes, sms] })
+        let tasks = vec![listener, changes, sms];
+        Ok(RunningApp { addr, handle, server, universe, stop, tasks, access_log: outside.log })
     }
 }
 
@@ -269,6 +315,7 @@ pub struct RunningApp {
     universe: Universe,
     stop: watch::Sender<bool>,
     tasks: Vec<JoinHandle<()>>,
+    access_log: Option<AccessLog>,
 }
 
 impl RunningApp {
@@ -280,6 +327,13 @@ impl RunningApp {
                 Ok(Ok(())) | Err(_) => "the HTTP server ended by itself".to_owned(),
             },
             fatal = self.universe.given_up() => fatal.to_string(),
+        }
+    }
+
+    /// Opens log files anew, for programs that rotate them.
+    pub fn reopen_logs(&self) {
+        if let Some(log) = &self.access_log {
+            log.reopen();
         }
     }
 
@@ -295,6 +349,9 @@ impl RunningApp {
         }
         for task in self.tasks {
             clean &= matches!(tokio::time::timeout(TASK_PATIENCE, task).await, Ok(Ok(())));
+        }
+        if let Some(log) = self.access_log {
+            clean &= tokio::task::spawn_blocking(move || log.close()).await.is_ok();
         }
         clean
     }

@@ -10,12 +10,13 @@ mod serve;
 mod token;
 mod verify;
 
+use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::config::{Config, parse_duration, parse_rupees};
 use crate::platform::postgres::Database;
@@ -168,21 +169,37 @@ fn stopped() -> ExitCode {
     ExitCode::from(130)
 }
 
-/// Ends when the process is asked to stop (SIGINT, SIGTERM or SIGHUP).
+/// Whether a person runs this in a terminal: SIGHUP then says that the terminal is gone. Otherwise it is the usual word to
+/// a server to open its log files anew.
+fn in_terminal() -> bool {
+    std::io::stdin().is_terminal() || std::io::stderr().is_terminal()
+}
+
+/// Ends when the process is asked to stop (SIGINT, SIGTERM; SIGHUP in a terminal).
 ///
 /// # Errors
 /// When signals cannot be watched.
 pub fn stop_requested() -> Result<impl Future<Output = ()>, Failure> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
-    let mut hangup = signal(SignalKind::hangup())?;
+    let mut hangup = if in_terminal() { Some(signal(SignalKind::hangup())?) } else { None };
     Ok(async move {
         tokio::select! {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
-            _ = hangup.recv() => {}
+            () = received(&mut hangup) => {}
         }
     })
+}
+
+/// Ends when the signal comes; never without one to wait for.
+async fn received(signal: &mut Option<Signal>) {
+    match signal {
+        Some(signal) => {
+            signal.recv().await;
+        }
+        None => std::future::pending().await,
+    }
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ pub mod cli;
 pub mod config;
 pub mod http;
 pub mod notifications;
+pub mod operations;
 pub mod platform;
 pub mod recharge;
 pub mod subscriptions;

@@ -9,6 +9,8 @@ mod bad_input;
 #[cfg(test)]
 mod catalogue;
 #[cfg(test)]
+mod edge;
+#[cfg(test)]
 mod embedded;
 #[cfg(test)]
 mod lists;

@@ -7,6 +7,7 @@ use futures_util::FutureExt as _;
 use futures_util::future::{Either, LocalBoxFuture, Ready, ready};
 
 use super::gate::{Administrator, Admission, Customer, Gate, Principal};
+use crate::http::edge::{Kind, Trace};
 use crate::http::{Code, Problem};
 
 /// Ready at once, except while the gate must ask SQL.
@@ -55,15 +56,27 @@ pub fn bearer(request: &HttpRequest) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
 }
 
+/// Tells the access log who it is.
+fn noted(request: &HttpRequest, decided: Result<Principal, Problem>) -> Result<Principal, Problem> {
+    match &decided {
+        Ok(Principal::Customer(it)) => Trace::sent_by(request, Kind::Customer, it.user_id.get()),
+        Ok(Principal::Administrator(it)) => Trace::sent_by(request, Kind::Administrator, it.admin_id.get()),
+        Err(_) => {}
+    }
+    decided
+}
+
 fn extract<T: 'static>(request: &HttpRequest, narrow: fn(Principal) -> Result<T, Problem>) -> Answer<T> {
     let (Some(gate), Some(token)) = (request.app_data::<web::Data<Gate>>(), bearer(request)) else {
         return Either::Left(ready(Err(Problem::not_authenticated())));
     };
     match gate.admit(token) {
-        Admission::Decided(decided) => Either::Left(ready(decided.and_then(narrow))),
+        Admission::Decided(decided) => Either::Left(ready(noted(request, decided).and_then(narrow))),
         Admission::AskStore(claims) => {
             let gate = Gate::clone(gate);
-            Either::Right(async move { gate.check_in_store(claims).await.and_then(narrow) }.boxed_local())
+            let request = request.clone();
+            let check = async move { noted(&request, gate.check_in_store(claims).await).and_then(narrow) };
+            Either::Right(check.boxed_local())
         }
     }
 }

@@ -4,9 +4,10 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use gencharge_actors::kernel::{Clock as _, SystemClock, SystemRandom};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::people::prepare_access;
-use super::{Failure, open_database, stop_requested, stopped};
+use super::{Failure, in_terminal, open_database, received, stop_requested, stopped};
 use crate::app::{App, Parts};
 use crate::config::{Config, secret_key};
 use crate::platform::postgres::Database;
@@ -14,8 +15,9 @@ use crate::platform::postgres::Database;
 /// Runs until told to stop, or until the server ends by itself, which is a failure.
 pub(super) async fn run(config: Config) -> Result<ExitCode, Failure> {
     let mut stop = std::pin::pin!(stop_requested()?);
+    let rotate = if in_terminal() { None } else { Some(signal(SignalKind::hangup())?) };
     let Some(database) = open_database(&config, stop.as_mut()).await? else { return Ok(stopped()) };
-    let outcome = serve(config, &database, stop.as_mut()).await;
+    let outcome = serve(config, &database, stop.as_mut(), rotate).await;
     database.close().await;
     outcome
 }
@@ -23,7 +25,8 @@ pub(super) async fn run(config: Config) -> Result<ExitCode, Failure> {
 async fn serve(
     config: Config,
     database: &Database,
-    stop: impl Future<Output = ()>,
+    mut stop: impl Future<Output = ()> + Unpin,
+    mut rotate: Option<Signal>,
 ) -> Result<ExitCode, Failure> {
     // Not interrupted by a request to stop: half a migration rolls back, but takes its time as well.
     let migrations = database.migrate().await?;
@@ -38,14 +41,17 @@ async fn serve(
     };
     let mut app = App::start(parts).await?;
     tracing::info!(address = %app.addr, "listening");
-    tokio::select! {
-        () = stop => {
-            tracing::info!("stopping: requests in flight end first");
-            if app.stop().await { Ok(ExitCode::SUCCESS) } else { Err("not everything ended in time".into()) }
-        }
-        why = app.ended() => {
-            app.stop().await;
-            Err(why.into())
+    loop {
+        tokio::select! {
+            () = &mut stop => {
+                tracing::info!("stopping: requests in flight end first");
+                return if app.stop().await { Ok(ExitCode::SUCCESS) } else { Err("not everything ended in time".into()) };
+            }
+            why = app.ended() => {
+                app.stop().await;
+                return Err(why.into());
+            }
+            () = received(&mut rotate) => app.reopen_logs(),
         }
     }
 }

@@ -1,12 +1,15 @@
-//! What every feature's routes share: problem documents, parameters, pages, money in JSON, request ids and the log.
+//! What every feature's routes share: problem documents, parameters, pages, money in JSON, the outermost layer (request
+//! ids, limits, numbers, the access log) and the documentation.
 
 pub mod days;
+pub mod documentation;
+pub mod edge;
 pub mod json;
 pub mod list;
+pub mod openapi;
 pub mod page;
 pub mod params;
 pub mod problem;
-pub mod request_log;
 pub mod server;
 
 pub use problem::{Code, FieldError, Problem};
