@@ -107,7 +107,7 @@ pub const SETTINGS: &[Setting] = &[
     setting(
         "GENCHARGE_ACCESS_LOG",
         "",
-        "file of the JSON log of requests; access.log in the data folder when not set; off = none",
+        "file of the JSON log of requests (rename it to rotate, or send SIGHUP); access.log in the data folder when not set; off = none",
     ),
 ];
 
