@@ -19,6 +19,10 @@ mod notifications;
 #[cfg(test)]
 mod outbox;
 #[cfg(test)]
+mod recharge;
+#[cfg(test)]
 mod support;
 #[cfg(test)]
 mod users;
+#[cfg(test)]
+mod wallet;

@@ -57,6 +57,7 @@ pub struct Answer {
     pub status: u16,
     pub headers: reqwest::header::HeaderMap,
     pub json: Value,
+    pub text: String,
 }
 
 impl Answer {
@@ -194,10 +195,15 @@ impl TestApp {
 
     /// One more application on the same database and clock, as another process would be. Stop it before the test ends.
     pub async fn start_another(&self) -> RunningApp {
+        self.start_another_on(self.pool.clone()).await
+    }
+
+    /// The same over another way to the database.
+    pub async fn start_another_on(&self, pool: PgPool) -> RunningApp {
         let parts = Parts {
             config: Config::from_map(self.settings.clone()).unwrap(),
             secret: Secret::new(SECRET),
-            pool: self.pool.clone(),
+            pool,
             clock: Arc::new(self.clock.clone()),
             random: Arc::new(SystemRandom),
         };
@@ -220,9 +226,9 @@ impl TestApp {
         let response = request.send().await.unwrap();
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let text = response.text().await.unwrap();
-        let json = serde_json::from_str(&text).unwrap_or(Value::String(text));
+        let json = serde_json::from_str(&text).unwrap_or_else(|_| Value::String(text.clone()));
         assert_ne!(status, 500, "{json}");
-        Answer { status, headers, json }
+        Answer { status, headers, json, text }
     }
 
     /// GET as the holder of `token` (empty: nobody).

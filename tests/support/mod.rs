@@ -1,8 +1,10 @@
 //! What the integration tests share.
 
 pub mod app;
+pub mod cluster;
 pub mod database;
 pub mod folder;
+pub mod money;
 pub mod process;
 
 use std::time::Duration;
