@@ -7,11 +7,17 @@ mod auth;
 #[cfg(test)]
 mod bad_input;
 #[cfg(test)]
+mod bad_orders;
+#[cfg(test)]
 mod catalogue;
 #[cfg(test)]
 mod edge;
 #[cfg(test)]
 mod embedded;
+#[cfg(test)]
+mod faults;
+#[cfg(test)]
+mod lifecycle;
 #[cfg(test)]
 mod lists;
 #[cfg(test)]
@@ -24,5 +30,7 @@ mod recharge;
 mod support;
 #[cfg(test)]
 mod users;
+#[cfg(test)]
+mod verify;
 #[cfg(test)]
 mod wallet;

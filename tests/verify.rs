@@ -1,0 +1,134 @@
+//! `verify` can fail: each thing that it checks is broken in turn, and exactly that is reported.
+
+use std::time::Duration;
+
+use serde_json::json;
+use sqlx::AssertSqlSafe;
+
+use crate::support::app::{TestApp, with_app};
+use crate::support::eventually;
+use crate::support::money::{ASHA, RAVI, SUBSCRIBE, TOP_UP, findings, recharge, with};
+
+const TABLES: [&str; 8] = [
+    "wallets",
+    "lines",
+    "transactions",
+    "postings",
+    "subscriptions",
+    "idempotency_keys",
+    "outbox_events",
+    "outbox_batches",
+];
+
+const ZERO: &str = "the postings of every transaction sum to zero";
+const PAIRED: &str = "every transaction has postings, every posting a transaction";
+const BALANCE: &str = "every wallet equals the sum of its postings and is not negative";
+const COUNTS: &str = "every wallet counts its transactions and recharges";
+const CUSTOMER: &str = "every customer has a wallet that knows the customer's status, and a line";
+const KEYS: &str = "every key has one outcome, and no two keys share one";
+const SUBSCRIPTION: &str = "every successful recharge has one subscription, every subscription one recharge";
+const WINDOWS: &str = "no number has two active plans, or windows that overlap";
+const LINE: &str = "every line knows its active plan, its queue and its end";
+const GIFTS: &str = "every line counts the recharges that others paid";
+const EVENT: &str = "every success within the outbox's retention has its event";
+const BATCH: &str = "every outbox batch within the retention has all its events";
+
+/// What breaks, and which invariant has to say so.
+const CORRUPTIONS: &[(&str, &str)] = &[
+    (ZERO, "UPDATE postings SET amount = amount + 1 WHERE account_id = -2 AND txn_id = (SELECT max(txn_id) FROM postings WHERE account_id = -2)"),
+    (PAIRED, "INSERT INTO postings VALUES (-7, -2, 5, now()), (-7, -3, -5, now())"),
+    (PAIRED, "DELETE FROM postings WHERE txn_id IN (SELECT txn_id FROM transactions WHERE gateway_amount = price)"),
+    (BALANCE, "UPDATE wallets SET balance = balance + 1 WHERE balance > 0"),
+    (BALANCE, "DELETE FROM postings WHERE txn_id = (SELECT max(txn_id) FROM transactions WHERE source = 'wallet_topup' AND txn_type = 'debit');
+        INSERT INTO postings SELECT txn_id, -3, 1, created_at FROM transactions WHERE source = 'wallet_topup' AND txn_type = 'debit';
+        INSERT INTO postings SELECT txn_id, -2, -1, created_at FROM transactions WHERE source = 'wallet_topup' AND txn_type = 'debit'"),
+    // Below zero, though it equals its postings.
+    (BALANCE, "ALTER TABLE wallets DROP CONSTRAINT IF EXISTS wallets_balance_check;
+        INSERT INTO postings SELECT txn_id, account_id, -90000000, created_at FROM postings WHERE account_id > 0 LIMIT 1;
+        INSERT INTO postings SELECT txn_id, -4, 90000000, created_at FROM postings WHERE amount = -90000000;
+        UPDATE wallets SET balance = balance - 90000000 WHERE wallet_id = (SELECT account_id FROM postings WHERE amount = -90000000)"),
+    (COUNTS, "UPDATE wallets SET transactions = transactions + 1 WHERE balance > 0"),
+    (COUNTS, "UPDATE wallets SET recharges = recharges - 1 WHERE recharges > 0"),
+    (CUSTOMER, "UPDATE wallets SET status = 'blocked' WHERE status = 'active'"),
+    (CUSTOMER, "UPDATE lines SET user_type = 'postpaid' WHERE user_type = 'prepaid'"),
+    (CUSTOMER, "DELETE FROM lines WHERE phone = 919800000007"),
+    (CUSTOMER, "DELETE FROM wallets WHERE wallet_id = (SELECT user_id FROM users WHERE phone = 919800000007)"),
+    (KEYS, "INSERT INTO idempotency_keys SELECT gen_random_uuid(), request, created_at, txn_id, subscription_status
+        FROM idempotency_keys WHERE txn_id IS NOT NULL LIMIT 1"),
+    (KEYS, "UPDATE idempotency_keys SET created_at = created_at + interval '1 second' WHERE txn_id IS NOT NULL"),
+    (SUBSCRIPTION, "UPDATE transactions SET subscription_id = subscription_id + 1000000 WHERE subscription_id IS NOT NULL"),
+    (SUBSCRIPTION, "DELETE FROM subscriptions WHERE status = 'expired'"),
+    (SUBSCRIPTION, "INSERT INTO subscriptions SELECT subscription_id + 1000000, phone, user_id, plan_id, txn_id, status, valid_from, valid_from, 0
+        FROM subscriptions WHERE status = 'expired'"),
+    (WINDOWS, "UPDATE subscriptions SET valid_to = valid_to + interval '1 day' WHERE status = 'expired'"),
+    (WINDOWS, "DROP INDEX IF EXISTS subscriptions_one_active;
+        UPDATE subscriptions SET status = 'active' WHERE status = 'queued';
+        UPDATE lines l SET queued = 0, active_subscription_id = (SELECT max(subscription_id) FROM subscriptions s
+            WHERE s.phone = l.phone AND s.status = 'active') WHERE queued > 0"),
+    (LINE, "UPDATE lines SET active_subscription_id = NULL WHERE active_subscription_id IS NOT NULL"),
+    (LINE, "UPDATE lines SET queued = queued + 1 WHERE active_subscription_id IS NOT NULL"),
+    (LINE, "UPDATE lines SET tail_valid_to = tail_valid_to + interval '1 microsecond'"),
+    (GIFTS, "UPDATE lines SET gifts = gifts + 1 WHERE gifts > 0"),
+    (EVENT, "UPDATE outbox_events SET type = 'gencharge.subscription.expired.v1' WHERE type = 'gencharge.recharge.completed.v1'"),
+    (BATCH, "UPDATE outbox_batches SET events = events + 1"),
+    (BATCH, "INSERT INTO outbox_batches (batch_id, created_at, events, delivered_at) VALUES (-1, now(), 1, now())"),
+];
+
+async fn run(app: &TestApp, statements: &str) {
+    let mut tx = app.pool.begin().await.unwrap();
+    sqlx::raw_sql(AssertSqlSafe(statements.to_owned())).execute(&mut *tx).await.unwrap();
+    tx.commit().await.unwrap();
+}
+
+#[test]
+fn each_corruption_is_found_by_its_check_alone() {
+    with_app(async |app| {
+        history(app).await;
+        app.verify().await;
+        let keep: String =
+            TABLES.iter().map(|table| format!("CREATE TABLE kept_{table} AS TABLE {table};")).collect();
+        run(app, &keep).await;
+        let restore: String = TABLES
+            .iter()
+            .map(|table| format!("DELETE FROM {table}; INSERT INTO {table} TABLE kept_{table};"))
+            .collect();
+        let mut reported = std::collections::BTreeSet::new();
+        for (invariant, corruption) in CORRUPTIONS {
+            run(app, corruption).await;
+            let mut connection = app.pool.acquire().await.unwrap();
+            let broken: Vec<_> =
+                findings(&mut connection).await.into_iter().filter(|finding| finding.broken > 0).collect();
+            let names: Vec<_> = broken.iter().map(|finding| finding.name).collect();
+            assert_eq!(names, [*invariant], "after: {corruption}");
+            assert!(broken[0].seen > 0);
+            reported.insert(*invariant);
+            drop(connection);
+            run(app, &restore).await;
+            app.verify().await;
+        }
+        let mut connection = app.pool.acquire().await.unwrap();
+        let all = findings(&mut connection).await;
+        assert!(all.iter().all(|finding| finding.seen > 0), "a check that looks at nothing: {all:#?}");
+        let never: Vec<_> = all.iter().filter(|finding| !reported.contains(finding.name)).collect();
+        assert!(never.is_empty(), "never broken: {never:?}");
+    });
+}
+
+/// Some of everything: an active, a queued and a superseded plan, a gift, a transfer, a rejection.
+async fn history(app: &TestApp) {
+    let (asha, ravi) = (app.sign_in(ASHA).await.access, app.sign_in(RAVI).await.access);
+    app.fund(&asha, 2_000).await;
+    app.post(SUBSCRIBE, &asha, recharge(ASHA, 1)).await.ok();
+    app.post(SUBSCRIBE, &asha, with(recharge(ASHA, 2), json!({ "activation_mode": "activate" }))).await.ok();
+    app.post(SUBSCRIBE, &asha, recharge(ASHA, 5)).await.ok();
+    app.post(SUBSCRIBE, &ravi, with(recharge(ASHA, 5), json!({ "payment_method": "UPI" }))).await.ok();
+    app.post(TOP_UP, &asha, json!({ "amount": 10, "payment_method": "Wallet", "phone_number": RAVI }))
+        .await
+        .ok();
+    let refused = app.order(SUBSCRIBE, &ravi, "refused", &recharge(RAVI, 12)).await;
+    assert_eq!(refused.problem(), "insufficient_funds");
+    eventually("an empty outbox", Duration::from_secs(10), async || {
+        (app.count("SELECT count(*) FROM outbox_batches WHERE delivered_at IS NULL").await == 0).then_some(())
+    })
+    .await;
+}
