@@ -108,8 +108,6 @@ TEXT
 }
 
 write_report() {
-    local lag_asked="by SQL"
-    [[ -z ${metrics_lag_seen:-} ]] || lag_asked="by SQL and of \`/metrics\`; the larger answer counts"
     report >"$home/report.md"
     cat "$home/report.md"
     [[ -n $output ]] || return 0
