@@ -180,6 +180,9 @@ check_everything() {
     tool 420 verify || fail "an invariant is broken: the figures are worth nothing"
     logged=$(find "$home" -maxdepth 1 -name 'access-*.log' -exec cat {} + | wc -l)
     stop_app 0
+    # What the report says of the conditions must be so.
+    ((logged > 0)) || fail "the access log is empty: these are not figures with everything on"
+    [[ -n $metrics_lag_seen ]] || fail "/metrics does not tell the outbox's lag: these are not figures with everything on"
 }
 
 trap clean_up EXIT

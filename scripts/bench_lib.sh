@@ -7,7 +7,7 @@ say() { printf '%s\n' "$*" >&2; }
 fail() { say "bench: $*"; exit 1; }
 step() { say "--- $* (at $((SECONDS / 60)):$(printf %02d $((SECONDS % 60))))"; }
 
-home="" socket="" cluster="" cluster_home="" failures=0
+home="" socket="" cluster="" cluster_home="" failures=0 metrics_lag_seen=""
 apps=(0 0) # process ids
 
 # --- the folder --------------------------------------------------------------------------------------------------
