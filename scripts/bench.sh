@@ -23,6 +23,7 @@ other programs first: server, PostgreSQL and load generator share the cores).
 GENCHARGE_BENCH_BIN_DIR  folder with gencharge and gencharge-loadgen, instead of building them
 GENCHARGE_BENCH_DIR      where the fresh data folder is made (/var/tmp; needs a real disk: 30 GB, quick 8 GB)
 GENCHARGE_BENCH_PORT     first of two TCP ports on 127.0.0.1 (18080)
+It ends after 15 minutes, done or not (with more than 10 million transactions it may not be done).
 Exit code: 1 when something is wrong (an invariant broken, a deadlock, requests that failed), whatever the figures are.
 TEXT
 }
@@ -68,6 +69,7 @@ prepare() {
         (cd "$repository" && cargo build --release --locked --workspace --bins)
         bin=${CARGO_TARGET_DIR:-$repository/target}/release
     fi
+    SECONDS=0
     bin=$(cd "$bin" && pwd)
     for program in "$bin/gencharge" "$bin/gencharge-loadgen" "$PG_BIN/psql" "$PG_BIN/pgbench"; do
         [[ -x $program ]] || fail "$program is missing"
@@ -188,7 +190,6 @@ check_everything() {
 trap clean_up EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
-SECONDS=0
 prepare
 ((history_first == 0)) || store_history
 measure_pgbench

@@ -9,6 +9,7 @@ step() { say "--- $* (at $((SECONDS / 60)):$(printf %02d $((SECONDS % 60))))"; }
 
 home="" socket="" cluster="" cluster_home="" failures=0 metrics_lag_seen=""
 apps=(0 0) # process ids
+deadline=900 # for everything but the build, in seconds
 
 # --- the folder --------------------------------------------------------------------------------------------------
 
@@ -96,10 +97,12 @@ show_logs() {
 
 # bounded SECONDS COMMAND...: in the background, so that a signal to this script does not have to wait for it.
 bounded() {
-    timeout --kill-after=30 "$@" &
-    local code=0
+    local limit=$1 left=$((deadline - SECONDS)) code=0
+    ((left > 0)) || fail "not done after $((deadline / 60)) minutes"
+    ((limit <= left)) || limit=$left
+    timeout --kill-after=30 "$limit" "${@:2}" &
     wait "$!" || code=$?
-    ((code != 124)) || say "bench: not done after $1 s: ${*:2:3} ..."
+    ((code != 124)) || say "bench: not done after $limit s: ${*:2:3} ..."
     return "$code"
 }
 
