@@ -70,8 +70,8 @@ targets() {
 by_hand() {
     local kept=""
     [[ ! -f $output ]] || kept=$(awk -v from="$begin_mark" -v to="$end_mark" '$0 == to { inside = 0 } inside { print } $0 == from { inside = 1 }' "$output")
-    [[ -n $kept ]] || kept=$'\n## What the limit is\n\nNot written yet.\n'
-    printf '%s\n%s\n%s\n' "$begin_mark" "$kept" "$end_mark"
+    [[ -n $kept ]] || kept=$'\n## What the limit is\n\nNot written yet.'
+    printf '%s\n%s\n\n%s\n' "$begin_mark" "$kept" "$end_mark"
 }
 
 report() {
