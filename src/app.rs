@@ -201,13 +201,14 @@ fn rules(config: &Config) -> Rules {
 
 /// Every feature's routes; mounted at the root and at `/v1`.
 fn features(cfg: &mut web::ServiceConfig) {
-    cfg.configure(auth::routes)
-        .configure(users::routes)
+    // The router tries them in this order: the busiest first.
+    cfg.configure(recharge::routes)
+        .configure(catalogue::routes)
         .configure(transactions::routes)
         .configure(subscriptions::routes)
-        .configure(catalogue::routes)
         .configure(notifications::routes)
-        .configure(recharge::routes)
+        .configure(auth::routes)
+        .configure(users::routes)
         .configure(operations::routes);
 }
 
@@ -252,8 +253,8 @@ impl App {
                 .configure(move |cfg| services.attach(cfg))
                 .app_data(web::Data::new(operations.clone()))
                 .app_data(web::Data::new(documentation.clone()))
-                .service(web::scope("/v1").configure(features))
                 .configure(features)
+                .service(web::scope("/v1").configure(features))
                 .configure(documentation::routes)
                 .default_service(web::to(server::no_such_route))
                 .wrap(layer.clone())

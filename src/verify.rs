@@ -61,11 +61,11 @@ const CHECKS: &[Check] = &[
               WHERE $1::timestamptz IS NOT NULL",
     },
     Check {
-        name: "every customer has a wallet that knows the customer's status, and a line",
+        name: "every customer has a wallet that knows the customer's status, number and type",
         sql: "SELECT count(*), count(*) FILTER (
-                  WHERE w.status IS DISTINCT FROM u.status OR l.user_id IS DISTINCT FROM u.user_id
-                     OR l.user_type IS DISTINCT FROM u.user_type)
-              FROM users u LEFT JOIN wallets w ON w.wallet_id = u.user_id LEFT JOIN lines l ON l.phone = u.phone
+                  WHERE w.status IS DISTINCT FROM u.status OR w.phone IS DISTINCT FROM u.phone
+                     OR w.user_type IS DISTINCT FROM u.user_type)
+              FROM users u LEFT JOIN wallets w ON w.wallet_id = u.user_id
               WHERE $1::timestamptz IS NOT NULL",
     },
     Check {
@@ -92,11 +92,11 @@ const CHECKS: &[Check] = &[
               WHERE $1::timestamptz IS NOT NULL",
     },
     Check {
-        name: "every line knows its active plan, its queue and its end",
+        name: "every number knows its active plan, its queue and its end",
         sql: "SELECT count(*), count(*) FILTER (
                   WHERE l.active_subscription_id IS DISTINCT FROM s.active OR l.queued <> coalesce(s.queued, 0)
                      OR (s.tail IS NOT NULL AND l.tail_valid_to IS DISTINCT FROM s.tail))
-              FROM lines l LEFT JOIN (
+              FROM wallets l LEFT JOIN (
                   SELECT phone, max(subscription_id) FILTER (WHERE status = 'active') AS active,
                       count(*) FILTER (WHERE status = 'queued') AS queued,
                       max(valid_to) FILTER (WHERE status <> 'expired') AS tail
@@ -104,12 +104,12 @@ const CHECKS: &[Check] = &[
               WHERE $1::timestamptz IS NOT NULL",
     },
     Check {
-        name: "every line counts the recharges that others paid",
+        name: "every number counts the recharges that others paid",
         sql: "SELECT count(*), count(*) FILTER (WHERE l.gifts <> coalesce(g.gifts, 0))
-              FROM lines l LEFT JOIN (
-                  SELECT to_phone AS phone, beneficiary_id AS user_id, count(*) AS gifts FROM transactions
-                  WHERE beneficiary_id IS NOT NULL AND category = 'service' GROUP BY to_phone, beneficiary_id) g
-                  USING (phone, user_id)
+              FROM wallets l LEFT JOIN (
+                  SELECT beneficiary_id AS wallet_id, count(*) AS gifts FROM transactions
+                  WHERE beneficiary_id IS NOT NULL AND category = 'service' GROUP BY beneficiary_id) g
+                  USING (wallet_id)
               WHERE $1::timestamptz IS NOT NULL",
     },
     Check {

@@ -73,10 +73,8 @@ async fn try_sign_up(
              WHERE code.used AND NOT EXISTS (SELECT 1 FROM admins WHERE phone = $1) \
              ON CONFLICT (phone) DO NOTHING RETURNING user_id, user_type), \
          preferences AS (INSERT INTO user_preferences (user_id) SELECT user_id FROM made), \
-         wallet AS (INSERT INTO wallets (wallet_id) SELECT user_id FROM made), \
-         line AS ( \
-             INSERT INTO lines (phone, user_id, user_type) SELECT $1, user_id, user_type FROM made \
-             ON CONFLICT (phone) DO UPDATE SET user_id = excluded.user_id, user_type = excluded.user_type), \
+         wallet AS ( \
+             INSERT INTO wallets (wallet_id, phone, user_type) SELECT user_id, $1, user_type FROM made), \
          opened AS ( \
              INSERT INTO sessions (session_id, subject_kind, subject_id, rotated_at, access_expires_at, \
                                    refresh_expires_at, login_time, last_active) \
@@ -157,10 +155,9 @@ pub(super) async fn register(
     .execute(&mut *tx)
     .await
     .map_err(|error| if violates(&error, "users_email_key") { AuthError::EmailTaken } else { error.into() })?;
-    sqlx::query("UPDATE lines SET user_type = $2 WHERE phone = $1 AND user_id = $3")
-        .bind(phone)
-        .bind(user_type)
+    sqlx::query("UPDATE wallets SET user_type = $2 WHERE wallet_id = $1")
         .bind(user.get())
+        .bind(user_type)
         .execute(&mut *tx)
         .await?;
     if let Some(referrer) = referrer {

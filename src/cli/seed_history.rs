@@ -101,8 +101,7 @@ async fn find_customers(connection: &mut PgConnection, until: DateTime<Utc>) -> 
     let found = sqlx::query(
         "INSERT INTO history_customers \
          SELECT row_number() OVER (ORDER BY u.user_id) - 1, u.user_id, u.phone \
-         FROM users u JOIN wallets w ON w.wallet_id = u.user_id \
-              JOIN lines l ON l.phone = u.phone AND l.user_id = u.user_id \
+         FROM users u JOIN wallets w ON w.wallet_id = u.user_id AND w.phone = u.phone \
          WHERE u.user_type = 'prepaid' AND u.status = 'active' \
            AND NOT EXISTS (SELECT 1 FROM subscriptions s WHERE s.phone = u.phone AND s.valid_from <= $1)",
     )
@@ -124,9 +123,8 @@ async fn make_customers(
              SELECT id, 917100000000 + id, 'History ' || id, 'prepaid', 'H' || lpad(to_hex(id), 7, '0'), $2 \
              FROM (SELECT nextval('user_id_seq') AS id FROM generate_series(1, $1)) ids \
              ON CONFLICT DO NOTHING RETURNING user_id, phone), \
-         preferences AS (INSERT INTO user_preferences (user_id) SELECT user_id FROM made), \
-         purses AS (INSERT INTO wallets (wallet_id) SELECT user_id FROM made) \
-         INSERT INTO lines (phone, user_id, user_type) SELECT phone, user_id, 'prepaid' FROM made",
+         preferences AS (INSERT INTO user_preferences (user_id) SELECT user_id FROM made) \
+         INSERT INTO wallets (wallet_id, phone, user_type) SELECT user_id, phone, 'prepaid' FROM made",
     )
     .bind(count)
     .bind(at)

@@ -16,8 +16,7 @@ use crate::platform::postgres::rows::{self, LongReads};
 /// $1 customer, $2 number, $3 now, $4 rows to skip, $5 rows to give. One row with nulls when there are none to give.
 const OWN_NEWEST: &str = "\
     WITH counted AS MATERIALIZED ( \
-        SELECT COALESCE((SELECT transactions FROM wallets WHERE wallet_id = $1), 0) \
-             + COALESCE((SELECT gifts FROM lines WHERE phone = $2 AND user_id = $1), 0) AS total) \
+        SELECT COALESCE((SELECT transactions + gifts FROM wallets WHERE wallet_id = $1), 0) AS total) \
     SELECT t.txn_id, t.created_at, t.user_id, t.category, t.txn_type, t.amount, t.price, t.discount, t.wallet_amount, \
            t.gateway_amount, t.service_type, t.plan_id, t.offer_id, t.from_phone, t.to_phone, t.source, t.status, \
            t.payment_method, t.payment_transaction_id, t.subscription_id, counted.total \

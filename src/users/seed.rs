@@ -48,10 +48,8 @@ pub async fn insert_customers(
                AND NOT EXISTS (SELECT 1 FROM admins a WHERE a.phone = given.phone) \
              ON CONFLICT (phone) DO NOTHING RETURNING user_id, phone, user_type, status), \
          preferences AS (INSERT INTO user_preferences (user_id) SELECT user_id FROM made), \
-         wallet AS (INSERT INTO wallets (wallet_id, status) SELECT user_id, status FROM made), \
-         line AS ( \
-             INSERT INTO lines (phone, user_id, user_type) SELECT phone, user_id, user_type FROM made \
-             ON CONFLICT (phone) DO UPDATE SET user_id = excluded.user_id, user_type = excluded.user_type) \
+         wallet AS ( \
+             INSERT INTO wallets (wallet_id, status, phone, user_type) SELECT user_id, status, phone, user_type FROM made) \
          SELECT user_id, phone FROM made",
     )
     .bind(&phones)

@@ -13,11 +13,11 @@ use super::store::rows;
 
 /// Numbers that are due. Those a wallet batch holds are left to it: it brings them up to date itself.
 const DUE: &str = "\
-SELECT phone FROM lines
+SELECT phone FROM wallets
 WHERE phone IN (
     (SELECT phone FROM subscriptions WHERE status = 'active' AND valid_to <= $1 ORDER BY valid_to LIMIT $2)
     UNION (SELECT phone FROM line_wakeups LIMIT $2))
-ORDER BY phone FOR UPDATE SKIP LOCKED";
+ORDER BY wallet_id FOR UPDATE SKIP LOCKED";
 
 const EXPIRE: &str = "\
 WITH gone AS (
@@ -33,7 +33,7 @@ WITH begun AS (
 SELECT begun.*, plan_name FROM begun LEFT JOIN plans USING (plan_id)";
 
 const SUM_UP: &str = "\
-UPDATE lines l SET active_subscription_id = a.subscription_id, active_valid_to = a.valid_to, queued = q.waiting,
+UPDATE wallets l SET active_subscription_id = a.subscription_id, active_valid_to = a.valid_to, queued = q.waiting,
     tail_valid_to = coalesce(q.tail, a.valid_to)
 FROM unnest($1::bigint[]) AS n (phone)
 LEFT JOIN LATERAL (
@@ -52,7 +52,7 @@ INSERT INTO outbox_events (event_id, batch_id, created_at, type, txn_id, data)
 SELECT ids.first + n.position - 1, batch.batch_id, $1, n.type, n.txn_id, n.data
 FROM batch, ids, unnest($2::text[], $3::bigint[], $4::text[]) WITH ORDINALITY AS n (type, txn_id, data, position)";
 
-/// Brings the locked `phones` up to date as of `now`: their plans, their line rows, and the events that tell of it.
+/// Brings the locked `phones` up to date as of `now`: their plans, their wallet rows, and the events that tell of it.
 pub(super) async fn advance(
     connection: &mut PgConnection,
     phones: &[i64],

@@ -18,8 +18,8 @@ pub enum Pause {
     },
 }
 
-/// The pace. Payments come first: while the oldest event is younger than `gentle`, the relay works at most a quarter
-/// of the time; while it is younger than `brisk`, half of it.
+/// The pace. Payments come first: while the oldest event is younger than `gentle`, the relay works at most an eighth of
+/// the time; while it is younger than `brisk`, half of it.
 #[derive(Clone, Copy, Debug)]
 pub struct Pace {
     /// The longest wait when nothing is known to wait.
@@ -30,7 +30,7 @@ pub struct Pace {
     pub steady: Duration,
     /// From so many events on a cycle is not small.
     pub many: usize,
-    /// Younger than this: a quarter.
+    /// Younger than this: an eighth.
     pub gentle: Duration,
     /// Younger than this: half.
     pub brisk: Duration,
@@ -59,7 +59,7 @@ impl Pace {
         if events < self.many {
             Pause::UntilWoken { at_least: self.quick, poll: self.poll }
         } else if lag < self.gentle {
-            Pause::For(self.steady.max(busy.saturating_mul(3)))
+            Pause::For(self.steady.max(busy.saturating_mul(7)))
         } else if lag < self.brisk {
             Pause::For(busy)
         } else {
@@ -78,7 +78,7 @@ mod tests {
         let ms = Duration::from_millis;
         assert_eq!(pace.after(0, ms(1), ms(0)), Pause::UntilWoken { at_least: ms(20), poll: ms(200) });
         assert_eq!(pace.after(1000, ms(10), ms(300)), Pause::For(ms(200)));
-        assert_eq!(pace.after(1000, ms(100), ms(300)), Pause::For(ms(300)));
+        assert_eq!(pace.after(1000, ms(100), ms(300)), Pause::For(ms(700)));
         assert_eq!(pace.after(1000, ms(100), ms(1500)), Pause::For(ms(100)));
         assert_eq!(pace.after(1000, ms(100), ms(2500)), Pause::None);
     }

@@ -17,10 +17,8 @@ use crate::kernel::{
 pub struct Touch {
     /// Wallets known by id: the payers'.
     pub wallets: Vec<WalletId>,
-    /// Numbers whose owner's wallet is needed too: receivers of top-ups, and of cashback that an offer may give.
-    pub owners: Vec<PhoneNumber>,
-    /// Lines: the numbers that are recharged or topped up.
-    pub lines: Vec<PhoneNumber>,
+    /// Numbers of others: whoever owns them is locked and loaded too. (A payer's own number comes with the payer.)
+    pub numbers: Vec<PhoneNumber>,
     /// Idempotency keys.
     pub keys: Vec<Digest128>,
     /// Offer and payer, where an offer is used (only those with a limit per user are looked up).
@@ -34,25 +32,19 @@ impl Touch {
         let mut touch = Self::default();
         for order in orders {
             touch.keys.push(order.key.key);
-            touch.wallets.push(order.command.payer().user.into());
-            match &order.command {
-                Command::Recharge(recharge) => {
-                    touch.lines.push(recharge.number);
-                    if let Some(offer) = recharge.offer {
-                        touch.owners.push(recharge.number);
-                        touch.offers.push((offer, recharge.payer.user));
-                    }
-                }
-                Command::TopUp(top_up) if top_up.number != top_up.payer.phone => {
-                    touch.lines.push(top_up.number);
-                    touch.owners.push(top_up.number);
-                }
-                Command::TopUp(_) => {}
+            let payer = order.command.payer();
+            touch.wallets.push(payer.user.into());
+            let (number, offer) = match &order.command {
+                Command::Recharge(recharge) => (recharge.number, recharge.offer),
+                Command::TopUp(top_up) => (top_up.number, None),
+            };
+            if number != payer.phone {
+                touch.numbers.push(number);
             }
+            touch.offers.extend(offer.map(|offer| (offer, payer.user)));
         }
         sort_unique(&mut touch.wallets);
-        sort_unique(&mut touch.owners);
-        sort_unique(&mut touch.lines);
+        sort_unique(&mut touch.numbers);
         sort_unique(&mut touch.keys);
         sort_unique(&mut touch.offers);
         touch

@@ -35,7 +35,7 @@ impl StoreError {
 
 /// Runs batches. One call is one database transaction.
 ///
-/// The order of locks is the same everywhere: the catalogue's shared lock, wallets by id, lines by number.
+/// The order of locks is the same everywhere: the catalogue's shared lock, then wallets (with their numbers) by id.
 pub trait WalletStore: Unpin + 'static {
     /// Locks and loads what `touch` names, has it decided, writes and commits durably.
     ///

@@ -19,25 +19,27 @@ const LOCK: &str = "\
 WITH used AS MATERIALIZED (
     SELECT key, request, created_at, txn_id, subscription_status, rejection FROM idempotency_keys WHERE key = ANY($1)
 ), locked_wallets AS MATERIALIZED (
-    SELECT wallet_id, balance, seq, transactions, recharges, status FROM wallets
+    SELECT wallet_id, balance, seq, transactions, recharges, status, ctid::text AS place FROM wallets
     WHERE wallet_id = ANY(ARRAY(SELECT unnest($2::bigint[]) UNION SELECT user_id FROM lines WHERE phone = ANY($3)))
     ORDER BY wallet_id FOR UPDATE
 ), locked_lines AS MATERIALIZED (
-    SELECT phone, user_id, active_subscription_id, queued, gifts, user_type, active_valid_to, tail_valid_to FROM lines
+    SELECT phone, user_id, active_subscription_id, queued, gifts, user_type, active_valid_to, tail_valid_to,
+        ctid::text AS place FROM lines
     WHERE phone = ANY($4) ORDER BY phone FOR UPDATE
 )
 SELECT 0, epoch, NULL::bigint, NULL::bigint, NULL::bigint, NULL::bigint, NULL::text, NULL::timestamptz,
        NULL::timestamptz, NULL::uuid, NULL::uuid, NULL::text FROM catalogue_epoch
 UNION ALL
-SELECT 1, wallet_id, balance, seq, transactions, recharges, status, NULL, NULL, NULL, NULL, NULL FROM locked_wallets
+SELECT 1, wallet_id, balance, seq, transactions, recharges, status, NULL, NULL, NULL, NULL, place FROM locked_wallets
 UNION ALL
 SELECT 2, phone, user_id, active_subscription_id, queued, gifts, user_type, active_valid_to, tail_valid_to, NULL, NULL,
-       NULL FROM locked_lines
+       place FROM locked_lines
 UNION ALL
 SELECT 3, txn_id, NULL, NULL, NULL, NULL, subscription_status, created_at, NULL, key, request, rejection::text FROM used";
 
 const LINES: &str = "\
-SELECT 2, phone, user_id, active_subscription_id, queued::bigint, gifts, user_type, active_valid_to, tail_valid_to
+SELECT 2, phone, user_id, active_subscription_id, queued::bigint, gifts, user_type, active_valid_to, tail_valid_to,
+       NULL::uuid, NULL::uuid, ctid::text
 FROM lines WHERE phone = ANY($1)";
 
 /// A used key as its row says; the receipt's own rows are read later.
@@ -49,6 +51,14 @@ pub struct UsedKey {
     pub rejection: Option<Rejection>,
 }
 
+/// Where the locked rows lie (their ctid, which cannot change while they are locked): the update that follows need not
+/// search for them again.
+#[derive(Default)]
+pub struct Places {
+    pub wallets: HashMap<WalletId, String>,
+    pub lines: HashMap<PhoneNumber, String>,
+}
+
 /// What the lock statement brought.
 #[derive(Default)]
 pub struct Locked {
@@ -56,6 +66,7 @@ pub struct Locked {
     pub wallets: HashMap<WalletId, WalletState>,
     pub lines: HashMap<PhoneNumber, LineState>,
     pub keys: HashMap<Digest128, UsedKey>,
+    pub places: Places,
 }
 
 impl Locked {
@@ -92,10 +103,12 @@ pub async fn lock(connection: &mut PgConnection, touch: &Touch) -> Result<Locked
             1 => {
                 let (id, wallet) = wallet(row)?;
                 locked.wallets.insert(id, wallet);
+                locked.places.wallets.insert(id, row.try_get(11)?);
             }
             2 => {
                 let (phone, line) = line(row)?;
                 locked.lines.insert(phone, line);
+                locked.places.lines.insert(phone, row.try_get(11)?);
             }
             _ => {
                 let (key, used) = used_key(row)?;
@@ -106,14 +119,21 @@ pub async fn lock(connection: &mut PgConnection, touch: &Touch) -> Result<Locked
     Ok(locked)
 }
 
-/// Reads already locked lines again.
-pub async fn lines(
-    connection: &mut PgConnection,
-    phones: &[PhoneNumber],
-) -> Result<HashMap<PhoneNumber, LineState>, sqlx::Error> {
-    let phones: Vec<i64> = phones.iter().map(|phone| phone.e164()).collect();
-    let rows = sqlx::query(LINES).bind(phones).fetch_all(connection).await?;
-    rows.iter().map(line).collect()
+impl Locked {
+    /// Reads the already locked lines again, after they were brought up to date.
+    pub async fn reload_lines(
+        &mut self,
+        connection: &mut PgConnection,
+        phones: &[PhoneNumber],
+    ) -> Result<(), sqlx::Error> {
+        let phones: Vec<i64> = phones.iter().map(|phone| phone.e164()).collect();
+        for row in &sqlx::query(LINES).bind(phones).fetch_all(connection).await? {
+            let (phone, line) = line(row)?;
+            self.lines.insert(phone, line);
+            self.places.lines.insert(phone, row.try_get(11)?);
+        }
+        Ok(())
+    }
 }
 
 fn wallet(row: &PgRow) -> Result<(WalletId, WalletState), sqlx::Error> {

@@ -15,6 +15,7 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection, PgConnection, Row};
 
 use self::failure::{Phase, class};
+use self::load::Places;
 use super::lifecycle;
 
 /// Ids that one value of an id sequence stands for (its INCREMENT BY in the migrations).
@@ -79,13 +80,13 @@ impl PgWalletStore {
         &mut self,
         connection: &mut PgConnection,
         touch: &Touch,
-    ) -> Result<Option<Loaded>, sqlx::Error> {
+    ) -> Result<Option<(Loaded, Places)>, sqlx::Error> {
         let mut locked = load::lock(connection, touch).await?;
         let now = self.clock.now();
         let due = locked.due_lines(now);
         if !due.is_empty() {
             lifecycle::advance(connection, &due, now).await?;
-            locked.lines = load::lines(connection, &touch.lines).await?;
+            locked.reload_lines(connection, &touch.lines).await?;
         }
         if !locked.owners_loaded(touch) {
             return Ok(None);
@@ -96,7 +97,9 @@ impl PgWalletStore {
         let catalogue = Arc::clone(&self.catalogue);
         let offer_uses = load::offer_uses(connection, touch, &catalogue).await?;
         let keys = load::receipts(connection, locked.keys).await?;
-        Ok(Some(Loaded { now, wallets: locked.wallets, lines: locked.lines, keys, offer_uses, catalogue }))
+        let loaded =
+            Loaded { now, wallets: locked.wallets, lines: locked.lines, keys, offer_uses, catalogue };
+        Ok(Some((loaded, locked.places)))
     }
 
     async fn run(
@@ -109,13 +112,13 @@ impl PgWalletStore {
     ) -> Result<(), Abort> {
         self.fill_ids(connection, orders).await?;
         sqlx::raw_sql(BEGIN).execute(&mut *connection).await?;
-        let Some(loaded) = self.load(connection, touch).await? else { return Err(Abort::Conflict) };
+        let Some((loaded, places)) = self.load(connection, touch).await? else { return Err(Abort::Conflict) };
         let writes = decide(loaded, &mut self.ids);
         if writes.is_empty() {
             sqlx::raw_sql("ROLLBACK").execute(connection).await?;
             return Ok(());
         }
-        if !write::write(connection, &writes).await? {
+        if !write::write(connection, &writes, &places).await? {
             return Err(Abort::Conflict);
         }
         *phase = Phase::Committing;

@@ -4,19 +4,21 @@ use gencharge_actors::wallet::Writes;
 use sqlx::types::Uuid;
 use sqlx::{PgConnection, Row};
 
+use super::load::Places;
+
 /// Everything a usual batch writes, in one statement. Parameters are arrays of equal length for each table.
 const WRITE: &str = "\
 WITH wallet AS (
     UPDATE wallets w SET balance = n.balance, seq = n.seq, transactions = n.transactions, recharges = n.recharges
-    FROM unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[])
-        AS n (wallet_id, balance, seq, transactions, recharges)
-    WHERE w.wallet_id = n.wallet_id RETURNING 1
+    FROM unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $55::text[])
+        AS n (wallet_id, balance, seq, transactions, recharges, place)
+    WHERE w.ctid = n.place::tid AND w.wallet_id = n.wallet_id RETURNING 1
 ), line AS (
     UPDATE lines l SET active_subscription_id = n.active, active_valid_to = n.active_valid_to,
         tail_valid_to = n.tail_valid_to, queued = n.queued, gifts = n.gifts
-    FROM unnest($7::bigint[], $8::bigint[], $9::timestamptz[], $10::timestamptz[], $11::integer[], $12::bigint[])
-        AS n (phone, active, active_valid_to, tail_valid_to, queued, gifts)
-    WHERE l.phone = n.phone RETURNING 1
+    FROM unnest($7::bigint[], $8::bigint[], $9::timestamptz[], $10::timestamptz[], $11::integer[], $12::bigint[],
+        $56::text[]) AS n (phone, active, active_valid_to, tail_valid_to, queued, gifts, place)
+    WHERE l.ctid = n.place::tid AND l.phone = n.phone RETURNING 1
 ), txn AS (
     INSERT INTO transactions (txn_id, user_id, beneficiary_id, wallet_seq, category, txn_type, amount, price, discount,
         wallet_amount, gateway_amount, service_type, plan_id, offer_id, from_phone, to_phone, source, status,
@@ -49,7 +51,11 @@ WITH wallet AS (
 SELECT (SELECT count(*) FROM wallet), (SELECT count(*) FROM line)";
 
 /// Writes everything but the commit. False when a row that was locked is not there any more.
-pub async fn write(connection: &mut PgConnection, writes: &Writes) -> Result<bool, sqlx::Error> {
+pub async fn write(
+    connection: &mut PgConnection,
+    writes: &Writes,
+    places: &Places,
+) -> Result<bool, sqlx::Error> {
     if !write_rare(connection, writes).await? {
         return Ok(false);
     }
@@ -116,7 +122,9 @@ pub async fn write(connection: &mut PgConnection, writes: &Writes) -> Result<boo
         .bind(events.iter().map(|event| event.event_id.get()).collect::<Vec<_>>())
         .bind(events.iter().map(|event| event.event.type_name()).collect::<Vec<_>>())
         .bind(events.iter().map(|event| event.txn_id.get()).collect::<Vec<_>>())
-        .bind(events.iter().map(|event| event.event.data_json()).collect::<Vec<_>>());
+        .bind(events.iter().map(|event| event.event.data_json()).collect::<Vec<_>>())
+        .bind(wallets.keys().map(|id| places.wallets.get(id)).collect::<Vec<_>>())
+        .bind(lines.keys().map(|phone| places.lines.get(phone)).collect::<Vec<_>>());
     let row = query.fetch_one(connection).await?;
     let touched =
         |index: usize| row.try_get::<i64, _>(index).map(|count| usize::try_from(count).unwrap_or(0));

@@ -163,7 +163,6 @@ pub struct Faults {
 pub struct World {
     pub db: RefCell<Db>,
     locked_wallets: RefCell<BTreeSet<WalletId>>,
-    locked_lines: RefCell<BTreeSet<PhoneNumber>>,
     pub clock: ManualClock,
     pub random: SeededRandom,
     pub faults: Faults,
@@ -181,16 +180,12 @@ struct Straggler {
 struct Locks {
     world: Rc<World>,
     wallets: Vec<WalletId>,
-    lines: Vec<PhoneNumber>,
 }
 
 impl Drop for Locks {
     fn drop(&mut self) {
         for wallet in &self.wallets {
             self.world.locked_wallets.borrow_mut().remove(wallet);
-        }
-        for line in &self.lines {
-            self.world.locked_lines.borrow_mut().remove(line);
         }
     }
 }
@@ -200,7 +195,6 @@ impl World {
         Rc::new(Self {
             db: RefCell::new(db),
             locked_wallets: RefCell::default(),
-            locked_lines: RefCell::default(),
             clock,
             random: SeededRandom::new(seed),
             faults,
@@ -249,22 +243,17 @@ impl World {
 
     async fn lock(self: &Rc<Self>, touch: &Touch) -> Locks {
         let owners = touch
-            .owners
+            .numbers
             .iter()
             .filter_map(|phone| self.db.borrow().lines.get(phone).map(|line| WalletId::from(line.owner)));
         let wanted: BTreeSet<WalletId> = touch.wallets.iter().copied().chain(owners).collect();
-        let mut locks = Locks { world: Rc::clone(self), wallets: Vec::new(), lines: Vec::new() };
+        let mut locks = Locks { world: Rc::clone(self), wallets: Vec::new() };
         if !self.faults.locking {
             return locks;
         }
         for wallet in wanted {
             poll_fn(|_| ready(self.locked_wallets.borrow_mut().insert(wallet))).await;
             locks.wallets.push(wallet);
-            self.yields(1).await;
-        }
-        for line in &touch.lines {
-            poll_fn(|_| ready(self.locked_lines.borrow_mut().insert(*line))).await;
-            locks.lines.push(*line);
             self.yields(1).await;
         }
         locks
@@ -315,18 +304,18 @@ impl WalletStore for SimStore {
         let loaded = {
             let mut db = world.db.borrow_mut();
             let due = |line: &LineState| line.active.map_or(line.queued > 0, |(_, end)| end <= now);
-            let phones: Vec<_> =
-                touch.lines.iter().copied().filter(|phone| db.lines.get(phone).is_some_and(due)).collect();
+            let loaded = |phone: &PhoneNumber, line: &LineState| {
+                touch.wallets.contains(&line.owner.into()) || touch.numbers.contains(phone)
+            };
+            let lines = db.lines.iter().filter(|(phone, line)| loaded(phone, line));
+            let lines: Vec<_> = lines.map(|(phone, line)| (*phone, due(line))).collect();
+            let phones: Vec<_> = lines.iter().filter(|(_, due)| *due).map(|(phone, _)| *phone).collect();
             // Bringing a line up to date is harmless even if this transaction then rolls back: it is only late.
             db.advance(&phones, now);
             Loaded {
                 now,
                 wallets: db.wallets.iter().map(|(id, wallet)| (*id, wallet.clone())).collect(),
-                lines: touch
-                    .lines
-                    .iter()
-                    .filter_map(|p| db.lines.get(p).map(|line| (*p, line.clone())))
-                    .collect(),
+                lines: lines.iter().map(|(phone, _)| (*phone, db.lines[phone].clone())).collect(),
                 keys,
                 offer_uses: HashMap::new(),
                 catalogue: Arc::clone(&db.catalogue),
