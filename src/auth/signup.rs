@@ -120,12 +120,12 @@ pub(super) async fn register(
     now: DateTime<Utc>,
 ) -> Result<Profile, AuthError> {
     let mut tx = pool.begin().await?;
-    let row: Option<(Option<String>, Option<String>, i64)> =
-        sqlx::query_as("SELECT name, user_type, phone FROM users WHERE user_id = $1 FOR UPDATE")
+    let row: Option<(Option<String>, Option<String>)> =
+        sqlx::query_as("SELECT name, user_type FROM users WHERE user_id = $1 FOR UPDATE")
             .bind(user.get())
             .fetch_optional(&mut *tx)
             .await?;
-    let (name, known_type, phone) = row.ok_or(AuthError::NoSuchCustomer)?;
+    let (name, known_type) = row.ok_or(AuthError::NoSuchCustomer)?;
     // The name alone says that it was done: an e-mail may be set before.
     if name.is_some() {
         return Err(AuthError::AlreadyRegistered);

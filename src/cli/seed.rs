@@ -61,8 +61,8 @@ async fn demo(config: &Config, database: &Database) -> Result<(), Failure> {
 async fn unfunded_demo_customers(db: &mut PgConnection) -> Result<Vec<(UserId, PhoneNumber)>, Failure> {
     let phones: Vec<i64> = demo_customers().iter().map(|customer| customer.phone.e164()).collect();
     let rows: Vec<(i64, i64)> = sqlx::query_as(
-        "SELECT user_id, phone FROM users JOIN wallets ON wallet_id = user_id
-         WHERE phone = ANY($1) AND users.status = 'active' AND transactions = 0 AND seq = 0",
+        "SELECT user_id, users.phone FROM users JOIN wallets ON wallet_id = user_id
+         WHERE users.phone = ANY($1) AND users.status = 'active' AND transactions = 0 AND seq = 0",
     )
     .bind(phones)
     .fetch_all(db)

@@ -79,8 +79,8 @@ impl TransactionLists {
     ) -> Result<(Vec<TransactionRow>, Option<i64>), sqlx::Error> {
         let now = self.clock.now();
         match listing.scope {
-            Scope::Own(user, phone) if listing.is_plain() => {
-                let (rows, total) = self.store.own_newest((user, phone), now, listing.offset(), take).await?;
+            Scope::Own(user, _) if listing.is_plain() => {
+                let (rows, total) = self.store.own_newest(user, now, listing.offset(), take).await?;
                 Ok((rows, Some(total)))
             }
             Scope::Own(..) | Scope::All => {

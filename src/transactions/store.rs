@@ -13,7 +13,7 @@ use crate::platform::postgres::columns::{optional_word, phone, word};
 use crate::platform::postgres::rows::{self, LongReads};
 
 /// The customer's newest rows, and how many there are: from counters, so that no history has to be read for it.
-/// $1 customer, $2 number, $3 now, $4 rows to skip, $5 rows to give. One row with nulls when there are none to give.
+/// $1 customer, $2 now, $3 rows to skip, $4 rows to give. One row with nulls when there are none to give.
 const OWN_NEWEST: &str = "\
     WITH counted AS MATERIALIZED ( \
         SELECT COALESCE((SELECT transactions + gifts FROM wallets WHERE wallet_id = $1), 0) AS total) \
@@ -21,9 +21,9 @@ const OWN_NEWEST: &str = "\
            t.gateway_amount, t.service_type, t.plan_id, t.offer_id, t.from_phone, t.to_phone, t.source, t.status, \
            t.payment_method, t.payment_transaction_id, t.subscription_id, counted.total \
     FROM counted LEFT JOIN LATERAL ( \
-        SELECT * FROM own_transactions($1, $3, \
-            CASE WHEN $4 >= counted.total THEN 0 ELSE LEAST(counted.total, $4 + $5) END) \
-        ORDER BY created_at DESC, txn_id DESC LIMIT $5 OFFSET $4) t ON true \
+        SELECT * FROM own_transactions($1, $2, \
+            CASE WHEN $3 >= counted.total THEN 0 ELSE LEAST(counted.total, $3 + $4) END) \
+        ORDER BY created_at DESC, txn_id DESC LIMIT $4 OFFSET $3) t ON true \
     ORDER BY t.created_at DESC, t.txn_id DESC";
 
 /// Reads transactions.
@@ -43,14 +43,13 @@ impl TransactionStore {
     /// A customer's newest rows after `skip`, and the number of all.
     pub async fn own_newest(
         &self,
-        (user, phone): (UserId, PhoneNumber),
+        user: UserId,
         now: DateTime<Utc>,
         skip: i64,
         take: i64,
     ) -> Result<(Vec<TransactionRow>, i64), sqlx::Error> {
         let found = sqlx::query(OWN_NEWEST)
             .bind(user.get())
-            .bind(phone.e164())
             .bind(now)
             .bind(skip)
             .bind(take)

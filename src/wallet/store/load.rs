@@ -1,6 +1,6 @@
 //! Locks and loads what a batch touches.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use chrono::{DateTime, Utc};
 use gencharge_actors::catalogue::Catalogue;
@@ -12,35 +12,31 @@ use sqlx::{PgConnection, Row};
 
 use super::rows;
 
-/// Wallets by id, then lines by number: every writer takes them in this order, so that no two wait for each other. (The
-/// branches of UNION ALL run one after the other.) A key committed while this waited for a lock is not seen here; its
-/// unique index then refuses the write, and the batch is decided again.
+/// Wallets by id: every writer takes them in this order, so that no two wait for each other. A key committed while this
+/// waited for a lock is not seen here; its unique index then refuses the write, and the batch is decided again.
 const LOCK: &str = "\
 WITH used AS MATERIALIZED (
     SELECT key, request, created_at, txn_id, subscription_status, rejection FROM idempotency_keys WHERE key = ANY($1)
-), locked_wallets AS MATERIALIZED (
-    SELECT wallet_id, balance, seq, transactions, recharges, status, ctid::text AS place FROM wallets
-    WHERE wallet_id = ANY(ARRAY(SELECT unnest($2::bigint[]) UNION SELECT user_id FROM lines WHERE phone = ANY($3)))
+), locked AS MATERIALIZED (
+    SELECT wallet_id, balance, seq, transactions, recharges, status, phone, user_type, active_subscription_id,
+        active_valid_to, tail_valid_to, queued, gifts, ctid::text AS place FROM wallets
+    WHERE wallet_id = ANY(ARRAY(SELECT unnest($2::bigint[]) UNION SELECT wallet_id FROM wallets WHERE phone = ANY($3)))
     ORDER BY wallet_id FOR UPDATE
-), locked_lines AS MATERIALIZED (
-    SELECT phone, user_id, active_subscription_id, queued, gifts, user_type, active_valid_to, tail_valid_to,
-        ctid::text AS place FROM lines
-    WHERE phone = ANY($4) ORDER BY phone FOR UPDATE
 )
-SELECT 0, epoch, NULL::bigint, NULL::bigint, NULL::bigint, NULL::bigint, NULL::text, NULL::timestamptz,
-       NULL::timestamptz, NULL::uuid, NULL::uuid, NULL::text FROM catalogue_epoch
+SELECT 0, epoch, NULL::bigint, NULL::bigint, NULL::bigint, NULL::bigint, NULL::text, NULL::bigint, NULL::text,
+       NULL::bigint, NULL::timestamptz, NULL::timestamptz, NULL::bigint, NULL::bigint, NULL::text, NULL::uuid,
+       NULL::uuid FROM catalogue_epoch
 UNION ALL
-SELECT 1, wallet_id, balance, seq, transactions, recharges, status, NULL, NULL, NULL, NULL, place FROM locked_wallets
+SELECT 1, wallet_id, balance, seq, transactions, recharges, status, phone, user_type, active_subscription_id,
+       active_valid_to, tail_valid_to, queued, gifts, place, NULL, NULL FROM locked
 UNION ALL
-SELECT 2, phone, user_id, active_subscription_id, queued, gifts, user_type, active_valid_to, tail_valid_to, NULL, NULL,
-       place FROM locked_lines
-UNION ALL
-SELECT 3, txn_id, NULL, NULL, NULL, NULL, subscription_status, created_at, NULL, key, request, rejection::text FROM used";
+SELECT 2, txn_id, NULL, NULL, NULL, NULL, subscription_status, NULL, NULL, NULL, created_at, NULL, NULL, NULL,
+       rejection::text, key, request FROM used";
 
-const LINES: &str = "\
-SELECT 2, phone, user_id, active_subscription_id, queued::bigint, gifts, user_type, active_valid_to, tail_valid_to,
-       NULL::uuid, NULL::uuid, ctid::text
-FROM lines WHERE phone = ANY($1)";
+/// The same rows again, after their numbers were brought up to date under the lock.
+const AGAIN: &str = "\
+SELECT 1, wallet_id, balance, seq, transactions, recharges, status, phone, user_type, active_subscription_id,
+       active_valid_to, tail_valid_to, queued::bigint, gifts, ctid::text FROM wallets WHERE phone = ANY($1)";
 
 /// A used key as its row says; the receipt's own rows are read later.
 pub struct UsedKey {
@@ -51,40 +47,40 @@ pub struct UsedKey {
     pub rejection: Option<Rejection>,
 }
 
-/// Where the locked rows lie (their ctid, which cannot change while they are locked): the update that follows need not
-/// search for them again.
-#[derive(Default)]
-pub struct Places {
-    pub wallets: HashMap<WalletId, String>,
-    pub lines: HashMap<PhoneNumber, String>,
+/// A locked row: the wallet, and the number with it.
+pub struct LockedRow {
+    /// Where the row lies (its ctid, which cannot change while it is locked): the update need not search for it again.
+    pub place: String,
+    pub wallet: WalletState,
+    pub number: Option<(PhoneNumber, LineState)>,
 }
 
 /// What the lock statement brought.
 #[derive(Default)]
 pub struct Locked {
     pub epoch: i64,
-    pub wallets: HashMap<WalletId, WalletState>,
-    pub lines: HashMap<PhoneNumber, LineState>,
+    pub rows: BTreeMap<WalletId, LockedRow>,
     pub keys: HashMap<Digest128, UsedKey>,
-    pub places: Places,
 }
 
 impl Locked {
     /// Numbers whose active plan has run out, or that wait with nothing active.
-    pub fn due_lines(&self, now: DateTime<Utc>) -> Vec<i64> {
+    pub fn due_numbers(&self, now: DateTime<Utc>) -> Vec<i64> {
         let due = |line: &LineState| match line.active {
             Some((_, valid_to)) => valid_to <= now,
             None => line.queued > 0,
         };
-        self.lines.iter().filter(|(_, line)| due(line)).map(|(phone, _)| phone.e164()).collect()
+        let numbers = self.rows.values().filter_map(|row| row.number.as_ref());
+        numbers.filter(|(_, line)| due(line)).map(|(phone, _)| phone.e164()).collect()
     }
 
-    /// True when the wallets of all owners that the batch needs are locked. False only when a number changed hands
-    /// between the look at its owner and the lock.
-    pub fn owners_loaded(&self, touch: &Touch) -> bool {
-        touch.owners.iter().all(|phone| {
-            self.lines.get(phone).is_none_or(|line| self.wallets.contains_key(&WalletId::from(line.owner)))
-        })
+    /// Reads the locked rows of `phones` again, after they were brought up to date.
+    pub async fn reload(&mut self, connection: &mut PgConnection, phones: &[i64]) -> Result<(), sqlx::Error> {
+        for row in &sqlx::query(AGAIN).bind(phones).fetch_all(connection).await? {
+            let (id, locked) = locked_row(row)?;
+            self.rows.insert(id, locked);
+        }
+        Ok(())
     }
 }
 
@@ -92,23 +88,15 @@ impl Locked {
 pub async fn lock(connection: &mut PgConnection, touch: &Touch) -> Result<Locked, sqlx::Error> {
     let keys: Vec<Uuid> = touch.keys.iter().map(|key| Uuid::from_u128(key.0)).collect();
     let wallets: Vec<i64> = touch.wallets.iter().map(|wallet| wallet.get()).collect();
-    let owners: Vec<i64> = touch.owners.iter().map(|phone| phone.e164()).collect();
-    let lines: Vec<i64> = touch.lines.iter().map(|phone| phone.e164()).collect();
-    let rows =
-        sqlx::query(LOCK).bind(keys).bind(wallets).bind(owners).bind(lines).fetch_all(connection).await?;
+    let numbers: Vec<i64> = touch.numbers.iter().map(|phone| phone.e164()).collect();
+    let rows = sqlx::query(LOCK).bind(keys).bind(wallets).bind(numbers).fetch_all(connection).await?;
     let mut locked = Locked::default();
     for row in &rows {
         match row.try_get::<i32, _>(0)? {
             0 => locked.epoch = row.try_get(1)?,
             1 => {
-                let (id, wallet) = wallet(row)?;
-                locked.wallets.insert(id, wallet);
-                locked.places.wallets.insert(id, row.try_get(11)?);
-            }
-            2 => {
-                let (phone, line) = line(row)?;
-                locked.lines.insert(phone, line);
-                locked.places.lines.insert(phone, row.try_get(11)?);
+                let (id, row) = locked_row(row)?;
+                locked.rows.insert(id, row);
             }
             _ => {
                 let (key, used) = used_key(row)?;
@@ -119,24 +107,8 @@ pub async fn lock(connection: &mut PgConnection, touch: &Touch) -> Result<Locked
     Ok(locked)
 }
 
-impl Locked {
-    /// Reads the already locked lines again, after they were brought up to date.
-    pub async fn reload_lines(
-        &mut self,
-        connection: &mut PgConnection,
-        phones: &[PhoneNumber],
-    ) -> Result<(), sqlx::Error> {
-        let phones: Vec<i64> = phones.iter().map(|phone| phone.e164()).collect();
-        for row in &sqlx::query(LINES).bind(phones).fetch_all(connection).await? {
-            let (phone, line) = line(row)?;
-            self.lines.insert(phone, line);
-            self.places.lines.insert(phone, row.try_get(11)?);
-        }
-        Ok(())
-    }
-}
-
-fn wallet(row: &PgRow) -> Result<(WalletId, WalletState), sqlx::Error> {
+fn locked_row(row: &PgRow) -> Result<(WalletId, LockedRow), sqlx::Error> {
+    let id = WalletId(row.try_get(1)?);
     let wallet = WalletState {
         balance: Paise::new(row.try_get(2)?),
         seq: row.try_get(3)?,
@@ -144,33 +116,36 @@ fn wallet(row: &PgRow) -> Result<(WalletId, WalletState), sqlx::Error> {
         recharges: row.try_get(5)?,
         status: rows::word(row, 6)?,
     };
-    Ok((WalletId(row.try_get(1)?), wallet))
+    let number = match row.try_get::<Option<i64>, _>(7)? {
+        None => None,
+        Some(phone) => Some((rows::phone(phone)?, line(row, UserId(id.get()))?)),
+    };
+    Ok((id, LockedRow { place: row.try_get(14)?, wallet, number }))
 }
 
-fn line(row: &PgRow) -> Result<(PhoneNumber, LineState), sqlx::Error> {
-    let active: Option<i64> = row.try_get(3)?;
-    let active_valid_to: Option<DateTime<Utc>> = row.try_get(7)?;
-    let line = LineState {
-        owner: UserId(row.try_get(2)?),
+fn line(row: &PgRow, owner: UserId) -> Result<LineState, sqlx::Error> {
+    let active: Option<i64> = row.try_get(9)?;
+    let active_valid_to: Option<DateTime<Utc>> = row.try_get(10)?;
+    Ok(LineState {
+        owner,
+        user_type: rows::optional_word(row, 8)?,
         active: active.map(SubscriptionId).zip(active_valid_to),
-        queued: i32::try_from(row.try_get::<i64, _>(4)?).unwrap_or(i32::MAX),
-        gifts: row.try_get(5)?,
-        user_type: rows::optional_word(row, 6)?,
-        tail_valid_to: row.try_get(8)?,
-    };
-    Ok((rows::phone(row.try_get(1)?)?, line))
+        tail_valid_to: row.try_get(11)?,
+        queued: i32::try_from(row.try_get::<i64, _>(12)?).unwrap_or(i32::MAX),
+        gifts: row.try_get(13)?,
+    })
 }
 
 fn used_key(row: &PgRow) -> Result<(Digest128, UsedKey), sqlx::Error> {
-    let rejection: Option<&str> = row.try_get(11)?;
+    let rejection: Option<&str> = row.try_get(14)?;
     let used = UsedKey {
         txn_id: row.try_get(1)?,
         subscription_status: row.try_get(6)?,
-        created_at: row.try_get(7)?,
-        request: Digest128(row.try_get::<Uuid, _>(10)?.as_u128()),
+        created_at: row.try_get(10)?,
+        request: Digest128(row.try_get::<Uuid, _>(16)?.as_u128()),
         rejection: rejection.map(serde_json::from_str).transpose().map_err(rows::undecodable)?,
     };
-    Ok((Digest128(row.try_get::<Uuid, _>(9)?.as_u128()), used))
+    Ok((Digest128(row.try_get::<Uuid, _>(15)?.as_u128()), used))
 }
 
 /// How often the batch's payers have used those of its offers that have a limit. Read after the payers' wallets are

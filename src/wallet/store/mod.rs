@@ -6,16 +6,17 @@ mod load;
 pub(super) mod rows;
 mod write;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use gencharge_actors::catalogue::Catalogue;
-use gencharge_actors::kernel::Clock;
+use gencharge_actors::kernel::{Clock, WalletId};
 use gencharge_actors::wallet::{IdBlock, Ids, Loaded, StoreError, Touch, WalletStore, Writes};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection, PgConnection, Row};
 
 use self::failure::{Phase, class};
-use self::load::Places;
+use self::load::LockedRow;
 use super::lifecycle;
 
 /// Ids that one value of an id sequence stands for (its INCREMENT BY in the migrations).
@@ -80,16 +81,13 @@ impl PgWalletStore {
         &mut self,
         connection: &mut PgConnection,
         touch: &Touch,
-    ) -> Result<Option<(Loaded, Places)>, sqlx::Error> {
+    ) -> Result<(Loaded, BTreeMap<WalletId, LockedRow>), sqlx::Error> {
         let mut locked = load::lock(connection, touch).await?;
         let now = self.clock.now();
-        let due = locked.due_lines(now);
+        let due = locked.due_numbers(now);
         if !due.is_empty() {
             lifecycle::advance(connection, &due, now).await?;
-            locked.reload_lines(connection, &touch.lines).await?;
-        }
-        if !locked.owners_loaded(touch) {
-            return Ok(None);
+            locked.reload(connection, &due).await?;
         }
         if locked.epoch != self.catalogue.epoch {
             self.catalogue = Arc::new(crate::catalogue::load(connection).await?);
@@ -97,9 +95,9 @@ impl PgWalletStore {
         let catalogue = Arc::clone(&self.catalogue);
         let offer_uses = load::offer_uses(connection, touch, &catalogue).await?;
         let keys = load::receipts(connection, locked.keys).await?;
-        let loaded =
-            Loaded { now, wallets: locked.wallets, lines: locked.lines, keys, offer_uses, catalogue };
-        Ok(Some((loaded, locked.places)))
+        let wallets = locked.rows.iter().map(|(id, row)| (*id, row.wallet.clone())).collect();
+        let lines = locked.rows.values().filter_map(|row| row.number.clone()).collect();
+        Ok((Loaded { now, wallets, lines, keys, offer_uses, catalogue }, locked.rows))
     }
 
     async fn run(
@@ -112,13 +110,13 @@ impl PgWalletStore {
     ) -> Result<(), Abort> {
         self.fill_ids(connection, orders).await?;
         sqlx::raw_sql(BEGIN).execute(&mut *connection).await?;
-        let Some((loaded, places)) = self.load(connection, touch).await? else { return Err(Abort::Conflict) };
+        let (loaded, locked) = self.load(connection, touch).await?;
         let writes = decide(loaded, &mut self.ids);
         if writes.is_empty() {
             sqlx::raw_sql("ROLLBACK").execute(connection).await?;
             return Ok(());
         }
-        if !write::write(connection, &writes, &places).await? {
+        if !write::write(connection, &writes, &locked).await? {
             return Err(Abort::Conflict);
         }
         *phase = Phase::Committing;

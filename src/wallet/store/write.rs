@@ -1,84 +1,97 @@
 //! Writes a batch set by set.
 
-use gencharge_actors::wallet::Writes;
-use sqlx::types::Uuid;
+use std::collections::BTreeMap;
+
+use gencharge_actors::kernel::WalletId;
+use gencharge_actors::wallet::{LineState, WalletState, Writes};
+use sqlx::types::{Json, Uuid};
 use sqlx::{PgConnection, Row};
 
-use super::load::Places;
+use super::load::LockedRow;
 
-/// Everything a usual batch writes, in one statement. Parameters are arrays of equal length for each table.
+/// Everything a usual batch writes, in one statement. Parameters are arrays of equal length for each table. They are
+/// unnested in the select list, where they are read in step; in FROM each would first be copied into a table of its own.
 const WRITE: &str = "\
 WITH wallet AS (
-    UPDATE wallets w SET balance = n.balance, seq = n.seq, transactions = n.transactions, recharges = n.recharges
-    FROM unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $55::text[])
-        AS n (wallet_id, balance, seq, transactions, recharges, place)
-    WHERE w.ctid = n.place::tid AND w.wallet_id = n.wallet_id RETURNING 1
-), line AS (
-    UPDATE lines l SET active_subscription_id = n.active, active_valid_to = n.active_valid_to,
-        tail_valid_to = n.tail_valid_to, queued = n.queued, gifts = n.gifts
-    FROM unnest($7::bigint[], $8::bigint[], $9::timestamptz[], $10::timestamptz[], $11::integer[], $12::bigint[],
-        $56::text[]) AS n (phone, active, active_valid_to, tail_valid_to, queued, gifts, place)
-    WHERE l.ctid = n.place::tid AND l.phone = n.phone RETURNING 1
+    UPDATE wallets w SET balance = n.balance, seq = n.seq, transactions = n.transactions, recharges = n.recharges,
+        active_subscription_id = n.active, active_valid_to = n.active_valid_to, tail_valid_to = n.tail_valid_to,
+        queued = n.queued, gifts = n.gifts
+    FROM (SELECT
+        unnest($2::bigint[]) AS id, unnest($3::text[]) AS place, unnest($4::bigint[]) AS balance,
+        unnest($5::bigint[]) AS seq, unnest($6::bigint[]) AS transactions, unnest($7::bigint[]) AS recharges,
+        unnest($8::bigint[]) AS active, unnest($9::timestamptz[]) AS active_valid_to,
+        unnest($10::timestamptz[]) AS tail_valid_to, unnest($11::integer[]) AS queued,
+        unnest($12::bigint[]) AS gifts) n
+    WHERE w.ctid = n.place::tid AND w.wallet_id = n.id RETURNING 1
 ), txn AS (
     INSERT INTO transactions (txn_id, user_id, beneficiary_id, wallet_seq, category, txn_type, amount, price, discount,
         wallet_amount, gateway_amount, service_type, plan_id, offer_id, from_phone, to_phone, source, status,
         payment_method, payment_transaction_id, subscription_id, created_at)
-    SELECT n.*, $1 FROM unnest($13::bigint[], $14::bigint[], $15::bigint[], $16::bigint[], $17::text[], $18::text[],
-        $19::bigint[], $20::bigint[], $21::bigint[], $22::bigint[], $23::bigint[], $24::text[], $25::bigint[],
-        $26::bigint[], $27::bigint[], $28::bigint[], $29::text[], $30::text[], $31::text[], $32::text[], $33::bigint[])
-        AS n
+    SELECT
+        unnest($13::bigint[]), unnest($14::bigint[]), unnest($15::bigint[]), unnest($16::bigint[]),
+        unnest($17::text[]), unnest($18::text[]), unnest($19::bigint[]), unnest($20::bigint[]),
+        unnest($21::bigint[]), unnest($22::bigint[]), unnest($23::bigint[]), unnest($24::text[]),
+        unnest($25::bigint[]), unnest($26::bigint[]), unnest($27::bigint[]), unnest($28::bigint[]),
+        unnest($29::text[]), unnest($30::text[]), unnest($31::text[]), unnest($32::text[]),
+        unnest($33::bigint[]), $1
 ), posting AS (
     INSERT INTO postings (txn_id, account_id, amount, created_at)
-    SELECT n.*, $1 FROM unnest($34::bigint[], $35::bigint[], $36::bigint[]) AS n
+    SELECT
+        unnest($34::bigint[]), unnest($35::bigint[]), unnest($36::bigint[]), $1
 ), subscription AS (
     INSERT INTO subscriptions (subscription_id, phone, user_id, plan_id, txn_id, status, valid_from, valid_to, total_paid)
-    SELECT * FROM unnest($37::bigint[], $38::bigint[], $39::bigint[], $40::bigint[], $41::bigint[], $42::text[],
-        $43::timestamptz[], $44::timestamptz[], $45::bigint[])
+    SELECT
+        unnest($37::bigint[]), unnest($38::bigint[]), unnest($39::bigint[]), unnest($40::bigint[]),
+        unnest($41::bigint[]), unnest($42::text[]), unnest($43::timestamptz[]), unnest($44::timestamptz[]),
+        unnest($45::bigint[])
 ), used AS (
     INSERT INTO idempotency_keys (key, request, txn_id, subscription_status, rejection, created_at)
-    SELECT n.key, n.request, n.txn_id, n.status, n.rejection::jsonb, $1
-    FROM unnest($46::uuid[], $47::uuid[], $48::bigint[], $49::text[], $50::text[])
-        AS n (key, request, txn_id, status, rejection)
+    SELECT
+        unnest($46::uuid[]), unnest($47::uuid[]), unnest($48::bigint[]), unnest($49::text[]),
+        unnest($50::jsonb[]), $1
 ), batch AS (
     INSERT INTO outbox_batches (batch_id, created_at, events)
     SELECT nextval('outbox_batch_id_seq'), $1, cardinality($51::bigint[]) WHERE cardinality($51::bigint[]) > 0
     RETURNING batch_id
 ), event AS (
     INSERT INTO outbox_events (event_id, batch_id, created_at, type, txn_id, data)
-    SELECT n.event_id, batch.batch_id, $1, n.type, n.txn_id, n.data
-    FROM batch, unnest($51::bigint[], $52::text[], $53::bigint[], $54::text[]) AS n (event_id, type, txn_id, data)
+    SELECT
+        unnest($51::bigint[]), batch.batch_id, $1, unnest($52::text[]), unnest($53::bigint[]),
+        unnest($54::text[]) FROM batch
 )
-SELECT (SELECT count(*) FROM wallet), (SELECT count(*) FROM line)";
+SELECT count(*) FROM wallet";
 
 /// Writes everything but the commit. False when a row that was locked is not there any more.
 pub async fn write(
     connection: &mut PgConnection,
     writes: &Writes,
-    places: &Places,
+    locked: &BTreeMap<WalletId, LockedRow>,
 ) -> Result<bool, sqlx::Error> {
     if !write_rare(connection, writes).await? {
         return Ok(false);
     }
     let ids = |paise: Option<gencharge_actors::kernel::Paise>| paise.map(|amount| amount.get());
-    let wallets = &writes.wallets;
-    let lines = &writes.lines;
+    let rows = changed(writes, locked);
     let txns = &writes.transactions;
     let subs = &writes.subscriptions;
     let keys = &writes.keys;
     let events = &writes.events;
+    let lines = || rows.iter().map(|row| row.line);
     let query = sqlx::query(WRITE)
         .bind(writes.now)
-        .bind(wallets.keys().map(|id| id.get()).collect::<Vec<_>>())
-        .bind(wallets.values().map(|wallet| wallet.balance.get()).collect::<Vec<_>>())
-        .bind(wallets.values().map(|wallet| wallet.seq).collect::<Vec<_>>())
-        .bind(wallets.values().map(|wallet| wallet.transactions).collect::<Vec<_>>())
-        .bind(wallets.values().map(|wallet| wallet.recharges).collect::<Vec<_>>())
-        .bind(lines.keys().map(|phone| phone.e164()).collect::<Vec<_>>())
-        .bind(lines.values().map(|line| line.active.map(|(id, _)| id.get())).collect::<Vec<_>>())
-        .bind(lines.values().map(|line| line.active.map(|(_, valid_to)| valid_to)).collect::<Vec<_>>())
-        .bind(lines.values().map(|line| line.tail_valid_to).collect::<Vec<_>>())
-        .bind(lines.values().map(|line| line.queued).collect::<Vec<_>>())
-        .bind(lines.values().map(|line| line.gifts).collect::<Vec<_>>());
+        .bind(rows.iter().map(|row| row.id.get()).collect::<Vec<_>>())
+        .bind(rows.iter().map(|row| row.place).collect::<Vec<_>>())
+        .bind(rows.iter().map(|row| row.wallet.balance.get()).collect::<Vec<_>>())
+        .bind(rows.iter().map(|row| row.wallet.seq).collect::<Vec<_>>())
+        .bind(rows.iter().map(|row| row.wallet.transactions).collect::<Vec<_>>())
+        .bind(rows.iter().map(|row| row.wallet.recharges).collect::<Vec<_>>())
+        .bind(
+            lines().map(|line| line.and_then(|line| line.active).map(|(id, _)| id.get())).collect::<Vec<_>>(),
+        )
+        .bind(lines().map(|line| line.and_then(|line| line.active).map(|(_, to)| to)).collect::<Vec<_>>())
+        .bind(lines().map(|line| line.and_then(|line| line.tail_valid_to)).collect::<Vec<_>>())
+        .bind(lines().map(|line| line.map_or(0, |line| line.queued)).collect::<Vec<_>>())
+        .bind(lines().map(|line| line.map_or(0, |line| line.gifts)).collect::<Vec<_>>());
     let query = query
         .bind(txns.iter().map(|txn| txn.txn_id.get()).collect::<Vec<_>>())
         .bind(txns.iter().map(|txn| txn.user_id.get()).collect::<Vec<_>>())
@@ -118,17 +131,36 @@ pub async fn write(
         .bind(keys.iter().map(|key| Uuid::from_u128(key.request.0)).collect::<Vec<_>>())
         .bind(keys.iter().map(|key| key.outcome.as_ref().ok().map(|(txn, _)| txn.get())).collect::<Vec<_>>())
         .bind(keys.iter().map(|key| status_word(&key.outcome)).collect::<Vec<_>>())
-        .bind(keys.iter().map(|key| rejection_json(&key.outcome)).collect::<Result<Vec<_>, _>>()?)
+        .bind(keys.iter().map(|key| key.outcome.as_ref().err().map(Json)).collect::<Vec<_>>())
         .bind(events.iter().map(|event| event.event_id.get()).collect::<Vec<_>>())
         .bind(events.iter().map(|event| event.event.type_name()).collect::<Vec<_>>())
         .bind(events.iter().map(|event| event.txn_id.get()).collect::<Vec<_>>())
-        .bind(events.iter().map(|event| event.event.data_json()).collect::<Vec<_>>())
-        .bind(wallets.keys().map(|id| places.wallets.get(id)).collect::<Vec<_>>())
-        .bind(lines.keys().map(|phone| places.lines.get(phone)).collect::<Vec<_>>());
+        .bind(events.iter().map(|event| event.event.data_json()).collect::<Vec<_>>());
     let row = query.fetch_one(connection).await?;
-    let touched =
-        |index: usize| row.try_get::<i64, _>(index).map(|count| usize::try_from(count).unwrap_or(0));
-    Ok(touched(0)? == wallets.len() && touched(1)? == lines.len())
+    let updated: i64 = row.try_get(0)?;
+    Ok(usize::try_from(updated).unwrap_or(0) == rows.len())
+}
+
+/// A row of `wallets` as it is to be: what the batch changed of it, and the rest as it was locked.
+struct Changed<'a> {
+    id: WalletId,
+    place: &'a str,
+    wallet: &'a WalletState,
+    line: Option<&'a LineState>,
+}
+
+fn changed<'a>(writes: &'a Writes, locked: &'a BTreeMap<WalletId, LockedRow>) -> Vec<Changed<'a>> {
+    let rows = locked.iter().filter_map(|(id, row)| {
+        let wallet = writes.wallets.get(id);
+        let line = row.number.as_ref().and_then(|(phone, _)| writes.lines.get(phone));
+        (wallet.is_some() || line.is_some()).then(|| Changed {
+            id: *id,
+            place: &row.place,
+            wallet: wallet.unwrap_or(&row.wallet),
+            line: line.or(row.number.as_ref().map(|(_, line)| line)),
+        })
+    });
+    rows.collect()
 }
 
 type KeyOutcome = Result<
@@ -138,11 +170,6 @@ type KeyOutcome = Result<
 
 fn status_word(outcome: &KeyOutcome) -> Option<&'static str> {
     outcome.as_ref().ok().and_then(|(_, status)| status.map(|status| status.as_str()))
-}
-
-fn rejection_json(outcome: &KeyOutcome) -> Result<Option<String>, sqlx::Error> {
-    let Err(rejection) = outcome else { return Ok(None) };
-    serde_json::to_string(rejection).map(Some).map_err(super::rows::undecodable)
 }
 
 /// What most batches do not have. It goes first: an active plan must end before another begins.
