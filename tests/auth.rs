@@ -29,9 +29,7 @@ fn a_signup_makes_a_whole_customer_and_signs_in() {
             (&json!(NEW), &json!("active"), &Value::Null)
         );
         assert_eq!(me["wallet_balance"].to_string(), "0.0");
-        for (table, column) in
-            [("user_preferences", "user_id"), ("wallets", "wallet_id"), ("lines", "user_id")]
-        {
+        for (table, column) in [("user_preferences", "user_id"), ("wallets", "wallet_id")] {
             let sql = sqlx::AssertSqlSafe(format!("SELECT count(*) FROM {table} WHERE {column} = $1"));
             let rows: i64 =
                 sqlx::query_scalar(sql).bind(me["user_id"].as_i64()).fetch_one(&app.pool).await.unwrap();
@@ -340,8 +338,8 @@ fn registration_completes_a_profile_once() {
         );
         assert_eq!(post(body("nila2@example.com", "")).await.problem(), "duplicate");
         let (line, reward, status): (String, i64, String) = sqlx::query_as(
-            "SELECT l.user_type, r.amount, r.status FROM lines l JOIN referral_rewards r ON r.referred_id = l.user_id \
-             WHERE l.user_id = $1",
+            "SELECT w.user_type, r.amount, r.status FROM wallets w \
+             JOIN referral_rewards r ON r.referred_id = w.wallet_id WHERE w.wallet_id = $1",
         )
         .bind(registered["user_id"].as_i64())
         .fetch_one(&app.pool)

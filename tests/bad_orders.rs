@@ -13,7 +13,7 @@ const TRACES: &str = "SELECT (SELECT count(*) FROM transactions) + (SELECT count
      + (SELECT count(*) FROM subscriptions) + (SELECT count(*) FROM idempotency_keys) \
      + (SELECT count(*) FROM outbox_events) + (SELECT count(*) FROM outbox_batches) \
      + (SELECT sum(balance + seq + transactions + recharges) FROM wallets)::bigint \
-     + (SELECT sum(queued + gifts) FROM lines)::bigint";
+     + (SELECT sum(queued + gifts) FROM wallets)::bigint";
 
 /// Runs `test` on a customer with funds and demands that nothing was written.
 fn leaves_nothing(test: impl AsyncFnOnce(&TestApp, &str)) {

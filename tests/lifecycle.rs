@@ -97,7 +97,7 @@ fn plans_queue_behind_each_other_and_start_and_end_on_time() {
         comes_to(app, ASHA, start, &[(1, "expired", 0, 28), (7, "expired", 28, 29), (2, "expired", 29, 57)])
             .await;
         assert_eq!((told(app, "expired").await, told(app, "activated").await), (3, 2));
-        let idle = "SELECT count(*) FROM lines WHERE active_subscription_id IS NULL AND active_valid_to IS NULL \
+        let idle = "SELECT count(*) FROM wallets WHERE active_subscription_id IS NULL AND active_valid_to IS NULL \
                     AND tail_valid_to IS NULL AND queued = 0 AND phone = 919800000001";
         assert_eq!(app.count(idle).await, 1);
         app.verify().await;

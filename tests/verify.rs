@@ -9,9 +9,8 @@ use crate::support::app::{TestApp, with_app};
 use crate::support::eventually;
 use crate::support::money::{ASHA, RAVI, SUBSCRIBE, TOP_UP, findings, recharge, with};
 
-const TABLES: [&str; 8] = [
+const TABLES: [&str; 7] = [
     "wallets",
-    "lines",
     "transactions",
     "postings",
     "subscriptions",
@@ -24,12 +23,12 @@ const ZERO: &str = "the postings of every transaction sum to zero";
 const PAIRED: &str = "every transaction has postings, every posting a transaction";
 const BALANCE: &str = "every wallet equals the sum of its postings and is not negative";
 const COUNTS: &str = "every wallet counts its transactions and recharges";
-const CUSTOMER: &str = "every customer has a wallet that knows the customer's status, and a line";
+const CUSTOMER: &str = "every customer has a wallet that knows the customer's status, number and type";
 const KEYS: &str = "every key has one outcome, and no two keys share one";
 const SUBSCRIPTION: &str = "every successful recharge has one subscription, every subscription one recharge";
 const WINDOWS: &str = "no number has two active plans, or windows that overlap";
-const LINE: &str = "every line knows its active plan, its queue and its end";
-const GIFTS: &str = "every line counts the recharges that others paid";
+const LINE: &str = "every number knows its active plan, its queue and its end";
+const GIFTS: &str = "every number counts the recharges that others paid";
 const EVENT: &str = "every success within the outbox's retention has its event";
 const BATCH: &str = "every outbox batch within the retention has all its events";
 
@@ -50,8 +49,8 @@ const CORRUPTIONS: &[(&str, &str)] = &[
     (COUNTS, "UPDATE wallets SET transactions = transactions + 1 WHERE balance > 0"),
     (COUNTS, "UPDATE wallets SET recharges = recharges - 1 WHERE recharges > 0"),
     (CUSTOMER, "UPDATE wallets SET status = 'blocked' WHERE status = 'active'"),
-    (CUSTOMER, "UPDATE lines SET user_type = 'postpaid' WHERE user_type = 'prepaid'"),
-    (CUSTOMER, "DELETE FROM lines WHERE phone = 919800000007"),
+    (CUSTOMER, "UPDATE wallets SET user_type = 'postpaid' WHERE user_type = 'prepaid'"),
+    (CUSTOMER, "UPDATE wallets SET phone = NULL WHERE phone = 919800000007"),
     (CUSTOMER, "DELETE FROM wallets WHERE wallet_id = (SELECT user_id FROM users WHERE phone = 919800000007)"),
     (KEYS, "INSERT INTO idempotency_keys SELECT gen_random_uuid(), request, created_at, txn_id, subscription_status
         FROM idempotency_keys WHERE txn_id IS NOT NULL LIMIT 1"),
@@ -63,12 +62,12 @@ const CORRUPTIONS: &[(&str, &str)] = &[
     (WINDOWS, "UPDATE subscriptions SET valid_to = valid_to + interval '1 day' WHERE status = 'expired'"),
     (WINDOWS, "DROP INDEX IF EXISTS subscriptions_one_active;
         UPDATE subscriptions SET status = 'active' WHERE status = 'queued';
-        UPDATE lines l SET queued = 0, active_subscription_id = (SELECT max(subscription_id) FROM subscriptions s
+        UPDATE wallets l SET queued = 0, active_subscription_id = (SELECT max(subscription_id) FROM subscriptions s
             WHERE s.phone = l.phone AND s.status = 'active') WHERE queued > 0"),
-    (LINE, "UPDATE lines SET active_subscription_id = NULL WHERE active_subscription_id IS NOT NULL"),
-    (LINE, "UPDATE lines SET queued = queued + 1 WHERE active_subscription_id IS NOT NULL"),
-    (LINE, "UPDATE lines SET tail_valid_to = tail_valid_to + interval '1 microsecond'"),
-    (GIFTS, "UPDATE lines SET gifts = gifts + 1 WHERE gifts > 0"),
+    (LINE, "UPDATE wallets SET active_subscription_id = NULL WHERE active_subscription_id IS NOT NULL"),
+    (LINE, "UPDATE wallets SET queued = queued + 1 WHERE active_subscription_id IS NOT NULL"),
+    (LINE, "UPDATE wallets SET tail_valid_to = tail_valid_to + interval '1 microsecond'"),
+    (GIFTS, "UPDATE wallets SET gifts = gifts + 1 WHERE gifts > 0"),
     (EVENT, "UPDATE outbox_events SET type = 'gencharge.subscription.expired.v1' WHERE type = 'gencharge.recharge.completed.v1'"),
     (BATCH, "UPDATE outbox_batches SET events = events + 1"),
     (BATCH, "INSERT INTO outbox_batches (batch_id, created_at, events, delivered_at) VALUES (-1, now(), 1, now())"),

@@ -49,7 +49,7 @@ async fn people(world: &World) {
         .sql(
             "UPDATE wallets SET transactions = 7 WHERE wallet_id = 1; \
              UPDATE wallets SET transactions = 2 WHERE wallet_id = 2; \
-             UPDATE lines SET gifts = 1 WHERE user_id IN (1, 3)",
+             UPDATE wallets SET gifts = 1 WHERE wallet_id IN (1, 3)",
         )
         .await;
 }

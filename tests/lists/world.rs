@@ -70,13 +70,13 @@ impl World {
         sqlx::raw_sql(statement).execute(self.pool()).await.unwrap();
     }
 
-    /// A customer with wallet and line; the number is 98000000<id>.
+    /// A customer with a wallet; the number is 98000000<id>.
     pub async fn customer(&self, id: i64) {
         sqlx::query(
             "WITH u AS (INSERT INTO users (user_id, phone, name, user_type, referral_code, created_at) \
-                 VALUES ($1, 919800000000 + $1, 'Customer ' || $1, 'prepaid', 'C' || $1, now())), \
-             w AS (INSERT INTO wallets (wallet_id, balance) VALUES ($1, 5025)) \
-             INSERT INTO lines (phone, user_id, user_type) VALUES (919800000000 + $1, $1, 'prepaid')",
+                 VALUES ($1, 919800000000 + $1, 'Customer ' || $1, 'prepaid', 'C' || $1, now())) \
+             INSERT INTO wallets (wallet_id, balance, phone, user_type) \
+             VALUES ($1, 5025, 919800000000 + $1, 'prepaid')",
         )
         .bind(id)
         .execute(self.pool())
