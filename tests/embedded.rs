@@ -10,7 +10,7 @@ use rustix::process::{Signal, kill_process};
 use crate::support::cluster::Cluster;
 use crate::support::eventually;
 use crate::support::folder::TempFolder;
-use crate::support::process::{Running, gencharge, program, said, succeed};
+use crate::support::process::{Running, free_port, gencharge, healthy, program, said, succeed};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -77,8 +77,13 @@ async fn after_kill_9_of_postgresql_the_app_starts_it_again() {
     let folder = TempFolder::new("again");
     let data = folder.path().join("data");
     let cluster = Cluster::of(&data);
-    let mut app = Running::start(gencharge(&data, &["serve"]));
+    let address = format!("127.0.0.1:{}", free_port());
+    let mut command = gencharge(&data, &["serve"]);
+    command.env("GENCHARGE_BIND", &address);
+    let mut app = Running::start(command);
     let mut postmaster = cluster.ready().await;
+    // A database that is killed while the schema is being made ends the start; this is about what comes after.
+    healthy(&address).await;
     for _ in 0..3 {
         kill_process(postmaster, Signal::KILL).unwrap();
         let next = eventually("another postmaster", PATIENCE, async || {

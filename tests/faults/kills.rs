@@ -10,11 +10,10 @@ use rustix::process::{Pid, Signal, kill_process};
 use sqlx::Connection as _;
 
 use super::client::{Client, Customer, customers};
-use super::processes::{free_port, healthy};
 use crate::support::cluster::Cluster;
 use crate::support::eventually;
 use crate::support::folder::TempFolder;
-use crate::support::process::{Running, gencharge, succeed};
+use crate::support::process::{Running, free_port, gencharge, healthy, succeed};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const LANES: usize = 16;

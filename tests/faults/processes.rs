@@ -1,6 +1,5 @@
 //! Two processes on one database.
 
-use std::net::TcpListener;
 use std::time::Duration;
 
 use futures_util::future::join;
@@ -11,24 +10,9 @@ use super::client::{Client, customers};
 use crate::support::database::TestDatabase;
 use crate::support::eventually;
 use crate::support::folder::TempFolder;
-use crate::support::process::{Running, gencharge, succeed};
+use crate::support::process::{Running, free_port, gencharge, healthy, succeed};
 
 const PATIENCE: Duration = Duration::from_secs(60);
-
-/// A port that nothing listens on.
-pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
-/// Waits until a server answers there.
-pub async fn healthy(address: &str) {
-    let url = format!("http://{address}/plans/public/all");
-    eventually("a server that answers", PATIENCE, async || {
-        let answer = reqwest::get(&url).await.ok()?;
-        answer.status().is_success().then_some(())
-    })
-    .await;
-}
 
 #[tokio::test]
 async fn that_write_the_same_wallets_are_exact_and_never_deadlock() {
