@@ -58,7 +58,7 @@ impl TestApp {
 
     /// Demands that every invariant holds.
     pub async fn verify(&self) {
-        verify_all(&mut *self.pool.acquire().await.unwrap()).await;
+        verify_all(&mut self.pool.acquire().await.unwrap()).await;
     }
 }
 
