@@ -23,19 +23,25 @@ fn of_64_concurrent_recharges_from_funds_for_one_exactly_one_succeeds() {
         let other = app.start_another().await;
         let elsewhere = format!("http://{}{SUBSCRIBE}", other.addr);
         let token = app.sign_in(ASHA).await.access;
-        app.fund(&token, 299).await;
-        // Two numbers: only the payer's wallet is common to all.
-        let answers = join_all((0..64).map(async |number: usize| {
-            let (path, phone) =
-                if number.is_multiple_of(2) { (SUBSCRIBE, ASHA) } else { (elsewhere.as_str(), "9800000003") };
-            app.order(path, &token, &format!("one-of-{number}"), &recharge(phone, 1)).await
-        }))
-        .await;
-        let (done, refused): (Vec<_>, Vec<_>) = answers.iter().partition(|answer| answer.status == 200);
-        assert_eq!(done.len(), 1);
-        assert!(refused.iter().all(|answer| answer.problem() == "insufficient_funds"));
-        assert_eq!(app.balance(ASHA).await, 0);
-        assert_eq!(app.count("SELECT count(*) FROM subscriptions").await, 1);
+        for round in 1..=6 {
+            app.fund(&token, 299).await;
+            // Two numbers: only the payer's wallet is common to all.
+            let answers = join_all((0..64).map(async |number: usize| {
+                let (path, phone) = if number.is_multiple_of(2) {
+                    (SUBSCRIBE, ASHA)
+                } else {
+                    (elsewhere.as_str(), "9800000003")
+                };
+                let body = with(recharge(phone, 1), json!({ "activation_mode": "activate" }));
+                app.order(path, &token, &format!("one-of-{round}-{number}"), &body).await
+            }))
+            .await;
+            let (done, refused): (Vec<_>, Vec<_>) = answers.iter().partition(|answer| answer.status == 200);
+            assert_eq!(done.len(), 1, "round {round}");
+            assert!(refused.iter().all(|answer| answer.problem() == "insufficient_funds"));
+            assert_eq!(app.balance(ASHA).await, 0);
+            assert_eq!(app.count("SELECT count(*) FROM subscriptions").await, round);
+        }
         app.verify().await;
         assert!(other.stop().await);
     });
