@@ -234,6 +234,7 @@ fn pages_beyond_the_end_are_empty_and_pages_that_cannot_be_are_refused() {
             ("/recharge/my/transactions", asha),
             ("/recharge/my/plans", asha),
             ("/recharge/admin/transactions", &admin),
+            ("/recharge/admin/active-plans", &admin),
         ];
         for (path, token) in lists {
             for page in ["page=2&size=10", "page=4294967295&size=10", "page=99999"] {
