@@ -43,7 +43,7 @@ impl Default for Pace {
         Self {
             poll: Duration::from_millis(200),
             quick: Duration::from_millis(20),
-            steady: Duration::from_millis(200),
+            steady: Duration::from_millis(50),
             many: 64,
             gentle: Duration::from_secs(1),
             brisk: Duration::from_millis(2500),
@@ -77,7 +77,7 @@ mod tests {
         let pace = Pace::default();
         let ms = Duration::from_millis;
         assert_eq!(pace.after(0, ms(1), ms(0)), Pause::UntilWoken { at_least: ms(20), poll: ms(200) });
-        assert_eq!(pace.after(1000, ms(10), ms(300)), Pause::For(ms(200)));
+        assert_eq!(pace.after(1000, ms(10), ms(300)), Pause::For(ms(70)));
         assert_eq!(pace.after(1000, ms(100), ms(300)), Pause::For(ms(700)));
         assert_eq!(pace.after(1000, ms(100), ms(1500)), Pause::For(ms(100)));
         assert_eq!(pace.after(1000, ms(100), ms(2500)), Pause::None);

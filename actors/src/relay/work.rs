@@ -29,7 +29,8 @@ pub struct RelaySettings {
 impl Default for RelaySettings {
     fn default() -> Self {
         Self {
-            claim: ClaimLimits { batches: 512, events: 8192 },
+            // Small enough that a cycle's burst does not hold up payments for long.
+            claim: ClaimLimits { batches: 64, events: 2048 },
             lease: Duration::from_secs(60),
             deliver_within: Duration::from_secs(15),
             store_within: Duration::from_secs(10),
