@@ -318,9 +318,12 @@ CREATE TABLE idempotency_keys (
     created_at          timestamptz NOT NULL,
     txn_id              bigint,
     subscription_status text,
+    valid_from          timestamptz,
+    valid_to            timestamptz,
     rejection           jsonb,
     CHECK ((txn_id IS NULL) <> (rejection IS NULL))
 );
+COMMENT ON COLUMN idempotency_keys.valid_from IS 'the plan''s window as it was answered; a queue may move later';
 COMMENT ON COLUMN idempotency_keys.created_at IS 'equals the transaction''s created_at, which names its partition';
 CREATE INDEX idempotency_keys_created_brin ON idempotency_keys USING brin (created_at);
 

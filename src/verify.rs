@@ -84,6 +84,15 @@ const CHECKS: &[Check] = &[
               WHERE $1::timestamptz IS NOT NULL",
     },
     Check {
+        name: "every recharge's discount, wallet part and gateway part add up to its price",
+        sql: "SELECT count(*), count(*) FILTER (
+                  WHERE t.price IS DISTINCT FROM t.discount + t.wallet_amount + t.gateway_amount
+                     OR t.amount IS DISTINCT FROM t.wallet_amount + t.gateway_amount
+                     OR s.total_paid IS DISTINCT FROM t.amount)
+              FROM transactions t JOIN subscriptions s USING (subscription_id)
+              WHERE $1::timestamptz IS NOT NULL AND t.category = 'service' AND t.status = 'success'",
+    },
+    Check {
         name: "no number has two active plans, or windows that overlap",
         sql: "SELECT count(*), count(*) FILTER (WHERE before > valid_from OR actives > 1)
               FROM (SELECT valid_from, lag(valid_to) OVER number AS before,
@@ -102,6 +111,12 @@ const CHECKS: &[Check] = &[
                       max(valid_to) FILTER (WHERE status <> 'expired') AS tail
                   FROM subscriptions GROUP BY phone) s USING (phone)
               WHERE $1::timestamptz IS NOT NULL",
+    },
+    Check {
+        name: "every number that waits with nothing active has a wake-up",
+        sql: "SELECT count(*), count(*) FILTER (
+                  WHERE w.queued > 0 AND w.active_subscription_id IS NULL AND u.phone IS NULL)
+              FROM wallets w LEFT JOIN line_wakeups u USING (phone) WHERE $1::timestamptz IS NOT NULL",
     },
     Check {
         name: "every number counts the recharges that others paid",

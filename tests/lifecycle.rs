@@ -224,7 +224,9 @@ fn of_concurrent_activations_one_stays_active() {
         .await;
         assert!(answers.iter().all(|answer| answer.status == 200));
         assert_eq!(app.count("SELECT count(*) FROM subscriptions WHERE status = 'active'").await, 1);
-        assert_eq!(app.count("SELECT count(*) FROM subscriptions WHERE status = 'expired'").await, 20);
+        // Half of them were another's gifts: those wait behind what the owner uses, and end nothing.
+        assert_eq!(app.count("SELECT count(*) FROM subscriptions WHERE status = 'expired'").await, 10);
+        assert_eq!(app.count("SELECT count(*) FROM subscriptions WHERE status = 'queued'").await, 11);
         app.verify().await;
         assert!(other.stop().await);
     });

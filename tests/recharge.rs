@@ -447,3 +447,26 @@ fn concurrent_duplicates_of_a_key_have_one_effect_and_one_answer() {
         assert!(other.stop().await);
     });
 }
+
+#[test]
+fn an_answer_is_the_same_though_its_plan_has_moved_since() {
+    with_app(async |app| {
+        let asha = app.sign_in(ASHA).await.access;
+        let body = with(recharge(ASHA, 1), json!({ "payment_method": "UPI" }));
+        let active = app.order(SUBSCRIBE, &asha, "active", &body).await;
+        let queued = app.order(SUBSCRIBE, &asha, "queued", &body).await;
+        app.clock.advance(TimeDelta::seconds(5));
+        app.post(
+            SUBSCRIBE,
+            &asha,
+            with(body.clone(), json!({ "activation_mode": "activate", "plan_id": 7 })),
+        )
+        .await
+        .ok();
+        let again = app.order(SUBSCRIBE, &asha, "queued", &body).await;
+        assert_eq!(again.text, queued.text);
+        let again = app.order(SUBSCRIBE, &asha, "active", &body).await;
+        assert_eq!(again.text, active.text);
+        app.verify().await;
+    });
+}

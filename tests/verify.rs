@@ -9,8 +9,9 @@ use crate::support::app::{TestApp, with_app};
 use crate::support::eventually;
 use crate::support::money::{ASHA, RAVI, SUBSCRIBE, TOP_UP, findings, recharge, with};
 
-const TABLES: [&str; 7] = [
+const TABLES: [&str; 8] = [
     "wallets",
+    "line_wakeups",
     "transactions",
     "postings",
     "subscriptions",
@@ -26,8 +27,10 @@ const COUNTS: &str = "every wallet counts its transactions and recharges";
 const CUSTOMER: &str = "every customer has a wallet that knows the customer's status, number and type";
 const KEYS: &str = "every key has one outcome, and no two keys share one";
 const SUBSCRIPTION: &str = "every successful recharge has one subscription, every subscription one recharge";
+const PARTS: &str = "every recharge's discount, wallet part and gateway part add up to its price";
 const WINDOWS: &str = "no number has two active plans, or windows that overlap";
 const LINE: &str = "every number knows its active plan, its queue and its end";
+const WAKE: &str = "every number that waits with nothing active has a wake-up";
 const GIFTS: &str = "every number counts the recharges that others paid";
 const EVENT: &str = "every success within the outbox's retention has its event";
 const BATCH: &str = "every outbox batch within the retention has all its events";
@@ -59,12 +62,18 @@ const CORRUPTIONS: &[(&str, &str)] = &[
     (SUBSCRIPTION, "DELETE FROM subscriptions WHERE status = 'expired'"),
     (SUBSCRIPTION, "INSERT INTO subscriptions SELECT subscription_id + 1000000, phone, user_id, plan_id, txn_id, status, valid_from, valid_from, 0
         FROM subscriptions WHERE status = 'expired'"),
+    (PARTS, "UPDATE transactions SET discount = discount + 1 WHERE price IS NOT NULL"),
+    (PARTS, "UPDATE subscriptions SET total_paid = total_paid + 1"),
     (WINDOWS, "UPDATE subscriptions SET valid_to = valid_to + interval '1 day' WHERE status = 'expired'"),
     (WINDOWS, "DROP INDEX IF EXISTS subscriptions_one_active;
         UPDATE subscriptions SET status = 'active' WHERE status = 'queued';
         UPDATE wallets l SET queued = 0, active_subscription_id = (SELECT max(subscription_id) FROM subscriptions s
             WHERE s.phone = l.phone AND s.status = 'active') WHERE queued > 0"),
-    (LINE, "UPDATE wallets SET active_subscription_id = NULL WHERE active_subscription_id IS NOT NULL"),
+    (LINE, "INSERT INTO line_wakeups SELECT phone FROM wallets WHERE queued > 0;
+        UPDATE wallets SET active_subscription_id = NULL WHERE active_subscription_id IS NOT NULL"),
+    (WAKE, "UPDATE subscriptions SET status = 'expired' WHERE status = 'active';
+        UPDATE wallets SET active_subscription_id = NULL,
+            tail_valid_to = CASE WHEN queued > 0 THEN tail_valid_to END WHERE active_subscription_id IS NOT NULL"),
     (LINE, "UPDATE wallets SET queued = queued + 1 WHERE active_subscription_id IS NOT NULL"),
     (LINE, "UPDATE wallets SET tail_valid_to = tail_valid_to + interval '1 microsecond'"),
     (GIFTS, "UPDATE wallets SET gifts = gifts + 1 WHERE gifts > 0"),

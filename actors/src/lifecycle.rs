@@ -11,7 +11,7 @@ use crate::runtime::{self, Gauge, Probe};
 const TICK: Duration = Duration::from_millis(500);
 
 /// Numbers brought up to date in one transaction.
-const CHUNK: u32 = 500;
+const CHUNK: u32 = 300;
 
 /// One look may take this long; then it counts as failed and the next tick tries again.
 const PATIENCE: Duration = Duration::from_secs(10);

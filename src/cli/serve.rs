@@ -22,6 +22,31 @@ pub(super) async fn run(config: Config) -> Result<ExitCode, Failure> {
     outcome
 }
 
+/// How far this machine's clock and the database's may differ.
+const SKEW: chrono::TimeDelta = chrono::TimeDelta::seconds(5);
+
+/// Windows, partitions and retention go by this machine's clock, and an acknowledged order is durable only if commits
+/// wait for the disk.
+async fn refuse_unsafe_server(database: &Database) -> Result<(), Failure> {
+    let (theirs, commit): (chrono::DateTime<chrono::Utc>, String) =
+        sqlx::query_as("SELECT clock_timestamp(), current_setting('synchronous_commit')")
+            .fetch_one(database.pool())
+            .await?;
+    let skew = SystemClock.now().signed_duration_since(theirs).abs();
+    if skew > SKEW {
+        return Err(format!(
+            "this machine's clock and the database's differ by {skew}: set them right first"
+        )
+        .into());
+    }
+    if commit == "off" {
+        return Err(
+            "the database has synchronous_commit off: acknowledged payments could be lost; turn it on".into(),
+        );
+    }
+    Ok(())
+}
+
 async fn serve(
     config: Config,
     database: &Database,
@@ -31,6 +56,7 @@ async fn serve(
     // Not interrupted by a request to stop: half a migration rolls back, but takes its time as well.
     let migrations = database.migrate().await?;
     tracing::info!(migrations, database = %database.place(), "database ready");
+    refuse_unsafe_server(database).await?;
     prepare_access(database.pool(), &config, SystemClock.now()).await?;
     let parts = Parts {
         secret: secret_key(&config)?,

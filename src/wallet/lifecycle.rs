@@ -43,6 +43,12 @@ CROSS JOIN LATERAL (
     WHERE s.phone = n.phone AND s.status = 'queued') q
 WHERE l.phone = n.phone";
 
+/// A wake-up goes only when its number has something active, or nothing waiting: one that came a moment too early (by
+/// another process' clock) is looked at again.
+const SETTLED: &str = "\
+DELETE FROM line_wakeups u USING wallets w
+WHERE u.phone = ANY($1) AND w.phone = u.phone AND (w.active_subscription_id IS NOT NULL OR w.queued = 0)";
+
 const TELL: &str = "\
 WITH batch AS (
     INSERT INTO outbox_batches (batch_id, created_at, events)
@@ -61,14 +67,30 @@ pub(super) async fn advance(
     let gone = sqlx::query(EXPIRE).bind(phones).bind(now).fetch_all(&mut *connection).await?;
     let begun = sqlx::query(ACTIVATE).bind(phones).bind(now).fetch_all(&mut *connection).await?;
     sqlx::query(SUM_UP).bind(phones).execute(&mut *connection).await?;
-    sqlx::query("DELETE FROM line_wakeups WHERE phone = ANY($1)")
-        .bind(phones)
-        .execute(&mut *connection)
-        .await?;
-    let mut events = gone.iter().map(|row| expired(row, now)).collect::<Result<Vec<_>, _>>()?;
+    sqlx::query(SETTLED).bind(phones).execute(&mut *connection).await?;
+    let mut events = gone.iter().map(|row| expired(row, now, false)).collect::<Result<Vec<_>, _>>()?;
     for row in &begun {
         events.push(activated(row, now)?);
     }
+    tell(connection, &events, now).await?;
+    Ok(events.len())
+}
+
+/// Tells of plans that ended because others took their place. `rows` are as [`EXPIRE`] gives them.
+pub(super) async fn tell_superseded(
+    connection: &mut PgConnection,
+    rows: &[PgRow],
+    now: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    let events = rows.iter().map(|row| expired(row, now, true)).collect::<Result<Vec<_>, _>>()?;
+    tell(connection, &events, now).await
+}
+
+async fn tell(
+    connection: &mut PgConnection,
+    events: &[(Event, TxnId)],
+    now: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
     if !events.is_empty() {
         sqlx::query(TELL)
             .bind(now)
@@ -78,10 +100,10 @@ pub(super) async fn advance(
             .execute(connection)
             .await?;
     }
-    Ok(events.len())
+    Ok(())
 }
 
-fn expired(row: &PgRow, now: DateTime<Utc>) -> Result<(Event, TxnId), sqlx::Error> {
+fn expired(row: &PgRow, now: DateTime<Utc>, superseded: bool) -> Result<(Event, TxnId), sqlx::Error> {
     let txn_id = TxnId(row.try_get(1)?);
     let event = SubscriptionExpired {
         subscription_id: SubscriptionId(row.try_get(0)?),
@@ -90,7 +112,7 @@ fn expired(row: &PgRow, now: DateTime<Utc>) -> Result<(Event, TxnId), sqlx::Erro
         phone: rows::phone(row.try_get(3)?)?,
         plan_id: PlanId(row.try_get(4)?),
         plan_name: row.try_get::<Option<&str>, _>(7)?.map(Into::into),
-        superseded: false,
+        superseded,
         valid_to: row.try_get(6)?,
         occurred_at: now,
     };
@@ -129,12 +151,13 @@ impl PgLifecycle {
 
     async fn advance(&self, limit: i64) -> Result<usize, sqlx::Error> {
         let mut transaction = self.pool.begin().await?;
-        let now = self.clock.now();
         let due: Vec<i64> =
-            sqlx::query_scalar(DUE).bind(now).bind(limit).fetch_all(&mut *transaction).await?;
+            sqlx::query_scalar(DUE).bind(self.clock.now()).bind(limit).fetch_all(&mut *transaction).await?;
         if due.is_empty() {
             return Ok(0);
         }
+        // Later than everything that the query saw.
+        let now = self.clock.now();
         advance(&mut transaction, &due, now).await?;
         transaction.commit().await?;
         Ok(due.len())

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use gencharge::platform::postgres::Database;
 use serde_json::json;
+use sqlx::postgres::PgConnectOptions;
 use tokio::io::copy_bidirectional;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpStream, UnixStream};
 use tokio::sync::watch;
 
 use crate::support::app::with_app;
@@ -21,18 +22,29 @@ struct Proxy {
 }
 
 impl Proxy {
-    async fn to(host: String, port: u16) -> Proxy {
+    /// Before the server of `options`, which listens on a port or on a socket file.
+    async fn to(options: &PgConnectOptions) -> Proxy {
+        let (host, port) = (options.get_host().to_owned(), options.get_port());
+        let socket = options.get_socket().map(|folder| folder.join(format!(".s.PGSQL.{port}")));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let own = listener.local_addr().unwrap().port();
         let (up, state) = watch::channel(true);
         actix_web::rt::spawn(async move {
             while let Ok((mut client, _)) = listener.accept().await {
-                let (mut state, host) = (state.clone(), host.clone());
+                let (mut state, host, socket) = (state.clone(), host.clone(), socket.clone());
                 if *state.borrow() {
                     actix_web::rt::spawn(async move {
-                        let Ok(mut server) = TcpStream::connect((host, port)).await else { return };
+                        let passed = async {
+                            if let Some(socket) = socket {
+                                let mut server = UnixStream::connect(socket).await?;
+                                copy_bidirectional(&mut client, &mut server).await
+                            } else {
+                                let mut server = TcpStream::connect((host, port)).await?;
+                                copy_bidirectional(&mut client, &mut server).await
+                            }
+                        };
                         tokio::select! {
-                            _ = copy_bidirectional(&mut client, &mut server) => {}
+                            _ = passed => {}
                             _ = state.wait_for(|up| !up) => {}
                         }
                     });
@@ -47,8 +59,13 @@ impl Proxy {
 fn orders_are_refused_and_taken_again_by_themselves() {
     with_app(async |app| {
         let options = app.pool.connect_options().as_ref().clone();
-        let proxy = Proxy::to(options.get_host().to_owned(), options.get_port()).await;
-        let database = Database::connect(options.host("127.0.0.1").port(proxy.port), 4).await.unwrap();
+        let proxy = Proxy::to(&options).await;
+        let through = PgConnectOptions::new_without_pgpass()
+            .host("127.0.0.1")
+            .port(proxy.port)
+            .username(options.get_username())
+            .database(options.get_database().unwrap());
+        let database = Database::connect(through, 4).await.unwrap();
         let behind = app.start_another_on(database.pool().clone()).await;
         let base = format!("http://{}", behind.addr);
         let (top_up, me) = (format!("{base}{TOP_UP}"), format!("{base}/user/me"));

@@ -139,10 +139,10 @@ impl Rewards {
         self.discount.map_or(Paise::ZERO, |reward| reward.on(price)).min(price).max(Paise::ZERO)
     }
 
-    /// What is given back when `payable` is paid.
+    /// What is given back when `payable` is paid: never more than that.
     #[must_use]
     pub fn cashback(&self, payable: Paise) -> Paise {
-        self.cashback.map_or(Paise::ZERO, |reward| reward.on(payable))
+        self.cashback.map_or(Paise::ZERO, |reward| reward.on(payable)).min(payable).max(Paise::ZERO)
     }
 }
 

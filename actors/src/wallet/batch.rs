@@ -19,11 +19,18 @@ pub struct RetryLimits {
     pub pause: Duration,
     /// One try may take this long; then its connection is given up and its outcome counts as unknown.
     pub patience: Duration,
+    /// No further try begins later than this after the first.
+    pub total: Duration,
 }
 
 impl Default for RetryLimits {
     fn default() -> Self {
-        Self { tries: 7, pause: Duration::from_millis(20), patience: Duration::from_secs(5) }
+        Self {
+            tries: 7,
+            pause: Duration::from_millis(20),
+            patience: Duration::from_secs(5),
+            total: Duration::from_secs(8),
+        }
     }
 }
 
@@ -42,9 +49,13 @@ pub async fn run_batch<S: WalletStore>(
     let touch = Touch::of(orders);
     let mut orders = Cow::Borrowed(orders);
     let mut unknown = false;
+    let begun = tokio::time::Instant::now();
     for attempt in 0..retry.tries {
         if attempt > 0 {
             pause(retry, attempt, random).await;
+            if begun.elapsed() > retry.total {
+                break;
+            }
         }
         let mut answers = Vec::new();
         let mut balanced = true;
@@ -60,13 +71,22 @@ pub async fn run_batch<S: WalletStore>(
         match tried.unwrap_or(Err(StoreError::Unknown)) {
             Ok(()) if !balanced => {
                 tracing::error!(orders = orders.len(), "wallet.batch.unbalanced: refused to write it");
-                return refuse_all(&orders, &Refusal::Unavailable);
-            }
-            Ok(()) => return answers,
-            Err(StoreError::Refused) => {
-                // Trying again will not mend it; an earlier unknown try may still stand.
                 break;
             }
+            Ok(()) => return answers,
+            Err(StoreError::Refused) if orders.len() > 1 => {
+                // One of them cannot be written: the others must not suffer for it.
+                let mut answers = Vec::with_capacity(orders.len());
+                for order in orders.chunks(1) {
+                    let alone = Box::pin(run_batch(store, order, limits, retry, random)).await;
+                    answers.extend(
+                        alone.into_iter().map(|answer| if unknown { or_unknown(answer) } else { answer }),
+                    );
+                }
+                return answers;
+            }
+            // Trying again will not mend it; an earlier unknown try may still stand.
+            Err(StoreError::Refused) => break,
             Err(error) => {
                 if !error.certainly_aborted() {
                     unknown = true;
@@ -85,6 +105,14 @@ pub async fn run_batch<S: WalletStore>(
 fn write_every_key(orders: &mut [Order]) {
     for order in orders {
         order.key.origin = KeyOrigin::Client;
+    }
+}
+
+/// After an unknown try nothing is certainly not done.
+fn or_unknown(answer: Result<Done, Refusal>) -> Result<Done, Refusal> {
+    match answer {
+        Err(Refusal::Unavailable) => Err(Refusal::Unknown),
+        other => other,
     }
 }
 

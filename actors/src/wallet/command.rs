@@ -156,7 +156,7 @@ pub struct Subscription {
 pub struct Receipt {
     /// The payer's transaction.
     pub transaction: Transaction,
-    /// What was bought, with the status it had then; windows may move later when a queue is shifted.
+    /// What was bought, as it stood then; its window may move later when a queue is shifted.
     pub subscription: Option<Subscription>,
 }
 

@@ -13,9 +13,9 @@ use super::command::{
     TopUp, Transaction,
 };
 use super::state::{Ids, LineState, Loaded, StoredOutcome, WalletState};
-use super::writes::{ExpireSubscription, NewEvent, NewKey, NewPosting, ShiftQueue, Writes};
+use super::writes::{Bought, ExpireSubscription, NewEvent, NewKey, NewPosting, ShiftQueue, Writes};
 use crate::catalogue::{Buyer, Offer, Plan, Quote, quote};
-use crate::events::{Event, RechargeCompleted, WalletToppedUp};
+use crate::events::{Event, RechargeCompleted, SubscriptionExpired, WalletToppedUp};
 use crate::kernel::{
     AccountId, AccountStatus, ActivationMode, Category, Digest128, Paise, PaymentMethod, PhoneNumber, Source,
     SubscriptionId, SubscriptionStatus, TxnId, TxnStatus, TxnType, UserId, WalletId,
@@ -151,8 +151,12 @@ impl Batch<'_> {
         match decided {
             Ok(receipt) => {
                 self.keys.insert(key, index);
-                let status = receipt.subscription.as_ref().map(|subscription| subscription.status);
-                let outcome = Ok((receipt.transaction.txn_id, status));
+                let bought = receipt.subscription.as_ref().map(|subscription| Bought {
+                    status: subscription.status,
+                    valid_from: subscription.valid_from,
+                    valid_to: subscription.valid_to,
+                });
+                let outcome = Ok((receipt.transaction.txn_id, bought));
                 self.writes.keys.push(NewKey { key, request, outcome });
                 Ok(Done { receipt, replayed: false })
             }
@@ -186,7 +190,7 @@ impl Batch<'_> {
         let parts = split(order, quote.payable)?;
         let rest = payer.balance.checked_sub(parts.wallet).filter(|rest| !rest.is_negative());
         let rest = rest.ok_or_else(|| insufficient(payer.balance, parts.wallet))?;
-        let placement = self.place(order.mode, &line, plan.days())?;
+        let placement = self.place(order, &line, plan.days())?;
         let (txn_id, subscription_id) = (self.ids.transaction(), self.ids.subscription());
         let (Some(txn_id), Some(subscription_id)) = (txn_id, subscription_id) else {
             return Err(out_of_ids());
@@ -263,7 +267,7 @@ impl Batch<'_> {
     }
 
     /// Where the plan goes: see the design of queueing in `docs/recharge.md`.
-    fn place(&self, mode: Option<ActivationMode>, line: &LineState, days: u32) -> Decided<Placement> {
+    fn place(&self, order: &Recharge, line: &LineState, days: u32) -> Decided<Placement> {
         let now = self.loaded.now;
         let validity = TimeDelta::days(i64::from(days));
         let end = |from: DateTime<Utc>| {
@@ -272,8 +276,9 @@ impl Batch<'_> {
             })
         };
         let idle = line.active.is_none() && line.queued == 0;
-        let at_once = match mode {
-            Some(ActivationMode::Activate) => true,
+        let at_once = match order.mode {
+            // Somebody else's gift never ends a plan that its owner is using: it waits behind it.
+            Some(ActivationMode::Activate) => idle || line.owner == order.payer.user,
             Some(ActivationMode::Queue) => false,
             None => idle,
         };
@@ -345,18 +350,30 @@ impl Batch<'_> {
         self.writes.lines.insert(number, line);
     }
 
-    /// Ends a plan now, whether it is stored or of this very batch.
+    /// Ends a plan now, whether it is stored or of this very batch. The store tells of a stored one, which it reads.
     fn supersede(&mut self, old: SubscriptionId) {
         let now = self.loaded.now;
-        let of_this_batch =
-            self.new_subscriptions.get(&old).and_then(|index| self.writes.subscriptions.get_mut(*index));
-        match of_this_batch {
-            Some(subscription) => {
-                subscription.status = SubscriptionStatus::Expired;
-                subscription.valid_to = now;
-            }
-            None => self.writes.expired.push(ExpireSubscription { subscription_id: old, valid_to: now }),
-        }
+        let index = self.new_subscriptions.get(&old);
+        let Some(subscription) = index.and_then(|index| self.writes.subscriptions.get_mut(*index)) else {
+            self.writes.expired.push(ExpireSubscription { subscription_id: old, valid_to: now });
+            return;
+        };
+        subscription.status = SubscriptionStatus::Expired;
+        subscription.valid_to = now;
+        let Some(event_id) = self.ids.event() else { return };
+        let plan = self.loaded.catalogue.plans.get(&subscription.plan_id);
+        let event = Event::SubscriptionExpired(SubscriptionExpired {
+            subscription_id: old,
+            txn_id: subscription.txn_id,
+            user_id: subscription.user_id,
+            phone: subscription.phone,
+            plan_id: subscription.plan_id,
+            plan_name: plan.map(|plan| plan.name.as_str().into()),
+            superseded: true,
+            valid_to: now,
+            occurred_at: now,
+        });
+        self.writes.events.push(NewEvent { event_id, txn_id: subscription.txn_id, event });
     }
 
     fn shift_queue(&mut self, number: PhoneNumber, by: TimeDelta) {
@@ -617,8 +634,11 @@ fn split(order: &Recharge, payable: Paise) -> Decided<Parts> {
         ))),
         (_, None) => Ok(Parts { wallet: Paise::ZERO, gateway: payable }),
         (_, Some(wallet)) => match payable.checked_sub(wallet) {
-            Some(gateway) if !gateway.is_negative() && !wallet.is_negative() => Ok(Parts { wallet, gateway }),
-            _ => Err(wrong(format!("wallet_amount must be between 0 and the {payable} to pay"))),
+            Some(gateway) if gateway.is_positive() && !wallet.is_negative() => Ok(Parts { wallet, gateway }),
+            Some(gateway) if gateway == Paise::ZERO && wallet == Paise::ZERO => Ok(Parts { wallet, gateway }),
+            _ => Err(wrong(format!(
+                "wallet_amount must be less than the {payable} to pay: choose Wallet when the wallet pays all of it"
+            ))),
         },
     }
 }

@@ -34,4 +34,4 @@ pub use decide::{Decisions, Limits, decide};
 pub use shard::{Shard, ShardFactory, WalletSettings, Wallets};
 pub use state::{IdBlock, Ids, LineState, Loaded, StoredKey, StoredOutcome, Touch, WalletState};
 pub use store::{StoreError, WalletStore};
-pub use writes::{ExpireSubscription, NewEvent, NewKey, NewPosting, OfferUse, ShiftQueue, Writes};
+pub use writes::{Bought, ExpireSubscription, NewEvent, NewKey, NewPosting, OfferUse, ShiftQueue, Writes};

@@ -17,7 +17,7 @@ use crate::runtime::{
 /// The most orders in one batch.
 const BATCH: usize = 256;
 
-/// Longer than all tries of one batch and of one before it.
+/// Longer than all tries of one batch: 8 s until the last begins, 5 s for it, and some of the batch before.
 const ASK_DEADLINE: Duration = Duration::from_secs(20);
 
 /// Makes a shard's store: called for the first life and after every crash.

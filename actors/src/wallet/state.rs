@@ -155,7 +155,7 @@ impl IdBlock {
 }
 
 /// The ids a writer gives out. Its store keeps them filled: a batch needs at most two transactions, one subscription and
-/// one event for each order.
+/// two events for each order.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Ids {
     /// For transactions.
@@ -173,7 +173,7 @@ impl Ids {
         let orders = i64::try_from(orders).unwrap_or(i64::MAX);
         self.transactions.left() >= orders.saturating_mul(2)
             && self.subscriptions.left() >= orders
-            && self.events.left() >= orders
+            && self.events.left() >= orders.saturating_mul(2)
     }
 
     pub(super) fn transaction(&mut self) -> Option<TxnId> {

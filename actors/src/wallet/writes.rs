@@ -101,8 +101,19 @@ pub struct NewKey {
     pub key: Digest128,
     /// The request it came with.
     pub request: Digest128,
-    /// The effect, with the status its subscription had, or the rejection.
-    pub outcome: Result<(TxnId, Option<SubscriptionStatus>), Rejection>,
+    /// The effect, with its subscription as it was answered, or the rejection.
+    pub outcome: Result<(TxnId, Option<Bought>), Rejection>,
+}
+
+/// What of a subscription may change after it was answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bought {
+    /// Where it stood.
+    pub status: SubscriptionStatus,
+    /// Its start.
+    pub valid_from: DateTime<Utc>,
+    /// Its end.
+    pub valid_to: DateTime<Utc>,
 }
 
 /// An event for the outbox.

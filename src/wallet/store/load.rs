@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use chrono::{DateTime, Utc};
 use gencharge_actors::catalogue::Catalogue;
 use gencharge_actors::kernel::{Digest128, OfferId, Paise, PhoneNumber, SubscriptionId, UserId, WalletId};
-use gencharge_actors::wallet::{LineState, Rejection, StoredKey, StoredOutcome, Touch, WalletState};
+use gencharge_actors::wallet::{Bought, LineState, Rejection, StoredKey, StoredOutcome, Touch, WalletState};
 use sqlx::postgres::PgRow;
 use sqlx::types::Uuid;
 use sqlx::{PgConnection, Row};
@@ -16,7 +16,8 @@ use super::rows;
 /// waited for a lock is not seen here; its unique index then refuses the write, and the batch is decided again.
 const LOCK: &str = "\
 WITH used AS MATERIALIZED (
-    SELECT key, request, created_at, txn_id, subscription_status, rejection FROM idempotency_keys WHERE key = ANY($1)
+    SELECT key, request, created_at, txn_id, subscription_status, valid_from, valid_to, rejection FROM idempotency_keys
+    WHERE key = ANY($1)
 ), locked AS MATERIALIZED (
     SELECT wallet_id, balance, seq, transactions, recharges, status, phone, user_type, active_subscription_id,
         active_valid_to, tail_valid_to, queued, gifts, ctid::text AS place FROM wallets
@@ -25,13 +26,13 @@ WITH used AS MATERIALIZED (
 )
 SELECT 0, epoch, NULL::bigint, NULL::bigint, NULL::bigint, NULL::bigint, NULL::text, NULL::bigint, NULL::text,
        NULL::bigint, NULL::timestamptz, NULL::timestamptz, NULL::bigint, NULL::bigint, NULL::text, NULL::uuid,
-       NULL::uuid FROM catalogue_epoch
+       NULL::uuid, NULL::timestamptz FROM catalogue_epoch
 UNION ALL
 SELECT 1, wallet_id, balance, seq, transactions, recharges, status, phone, user_type, active_subscription_id,
-       active_valid_to, tail_valid_to, queued, gifts, place, NULL, NULL FROM locked
+       active_valid_to, tail_valid_to, queued, gifts, place, NULL, NULL, NULL FROM locked
 UNION ALL
-SELECT 2, txn_id, NULL, NULL, NULL, NULL, subscription_status, NULL, NULL, NULL, created_at, NULL, NULL, NULL,
-       rejection::text, key, request FROM used";
+SELECT 2, txn_id, NULL, NULL, NULL, NULL, subscription_status, NULL, NULL, NULL, created_at, valid_from, NULL, NULL,
+       rejection::text, key, request, valid_to FROM used";
 
 /// The same rows again, after their numbers were brought up to date under the lock.
 const AGAIN: &str = "\
@@ -43,7 +44,7 @@ pub struct UsedKey {
     pub request: Digest128,
     pub txn_id: Option<i64>,
     pub created_at: DateTime<Utc>,
-    pub subscription_status: Option<String>,
+    pub bought: Option<Bought>,
     pub rejection: Option<Rejection>,
 }
 
@@ -136,11 +137,16 @@ fn line(row: &PgRow, owner: UserId) -> Result<LineState, sqlx::Error> {
     })
 }
 
+fn bought(row: &PgRow) -> Result<Option<Bought>, sqlx::Error> {
+    let Some(status) = rows::optional_word(row, 6)? else { return Ok(None) };
+    Ok(Some(Bought { status, valid_from: row.try_get(11)?, valid_to: row.try_get(17)? }))
+}
+
 fn used_key(row: &PgRow) -> Result<(Digest128, UsedKey), sqlx::Error> {
     let rejection: Option<&str> = row.try_get(14)?;
     let used = UsedKey {
         txn_id: row.try_get(1)?,
-        subscription_status: row.try_get(6)?,
+        bought: bought(row)?,
         created_at: row.try_get(10)?,
         request: Digest128(row.try_get::<Uuid, _>(16)?.as_u128()),
         rejection: rejection.map(serde_json::from_str).transpose().map_err(rows::undecodable)?,
@@ -195,10 +201,10 @@ pub async fn receipts(
             (Some(txn_id), _) => {
                 let mut receipt =
                     receipts.remove(&txn_id).ok_or_else(|| rows::undecodable("receipt without rows"))?;
-                if let (Some(subscription), Some(status)) =
-                    (&mut receipt.subscription, used.subscription_status)
-                {
-                    subscription.status = status.parse().map_err(rows::undecodable)?;
+                if let (Some(subscription), Some(bought)) = (&mut receipt.subscription, used.bought) {
+                    subscription.status = bought.status;
+                    subscription.valid_from = bought.valid_from;
+                    subscription.valid_to = bought.valid_to;
                 }
                 StoredOutcome::Done(Box::new(receipt))
             }

@@ -59,7 +59,11 @@ impl PgWalletStore {
     async fn take_connection(&mut self) -> Result<PgConnection, sqlx::Error> {
         match self.connection.take() {
             Some(connection) => Ok(connection),
-            None => self.options.connect().await,
+            None => {
+                // Another server may answer now (a standby that took over): nothing remembered of the old one holds.
+                (self.catalogue, self.ids) = (Arc::default(), Ids::default());
+                self.options.connect().await
+            }
         }
     }
 

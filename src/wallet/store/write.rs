@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use gencharge_actors::kernel::WalletId;
-use gencharge_actors::wallet::{LineState, WalletState, Writes};
+use gencharge_actors::wallet::{Bought, LineState, NewKey, WalletState, Writes};
 use sqlx::types::{Json, Uuid};
 use sqlx::{PgConnection, Row};
 
 use super::load::LockedRow;
+use crate::wallet::lifecycle;
 
 /// Everything a usual batch writes, in one statement. Parameters are arrays of equal length for each table. They are
 /// unnested in the select list, where they are read in step; in FROM each would first be copied into a table of its own.
@@ -45,19 +46,21 @@ WITH wallet AS (
         unnest($41::bigint[]), unnest($42::text[]), unnest($43::timestamptz[]), unnest($44::timestamptz[]),
         unnest($45::bigint[])
 ), used AS (
-    INSERT INTO idempotency_keys (key, request, txn_id, subscription_status, rejection, created_at)
+    INSERT INTO idempotency_keys (key, request, txn_id, subscription_status, valid_from, valid_to, rejection,
+        created_at)
     SELECT
-        unnest($46::uuid[]), unnest($47::uuid[]), unnest($48::bigint[]), unnest($49::text[]),
-        unnest($50::jsonb[]), $1
+        unnest($46::uuid[]), unnest($47::uuid[]), unnest($48::bigint[]), unnest($49::text[]), unnest($50::timestamptz[]),
+        unnest($51::timestamptz[]),
+        unnest($52::jsonb[]), $1
 ), batch AS (
     INSERT INTO outbox_batches (batch_id, created_at, events)
-    SELECT nextval('outbox_batch_id_seq'), $1, cardinality($51::bigint[]) WHERE cardinality($51::bigint[]) > 0
+    SELECT nextval('outbox_batch_id_seq'), $1, cardinality($53::bigint[]) WHERE cardinality($53::bigint[]) > 0
     RETURNING batch_id
 ), event AS (
     INSERT INTO outbox_events (event_id, batch_id, created_at, type, txn_id, data)
     SELECT
-        unnest($51::bigint[]), batch.batch_id, $1, unnest($52::text[]), unnest($53::bigint[]),
-        unnest($54::text[]) FROM batch
+        unnest($53::bigint[]), batch.batch_id, $1, unnest($54::text[]), unnest($55::bigint[]),
+        unnest($56::text[]) FROM batch
 )
 SELECT count(*) FROM wallet";
 
@@ -130,7 +133,9 @@ pub async fn write(
         .bind(keys.iter().map(|key| Uuid::from_u128(key.key.0)).collect::<Vec<_>>())
         .bind(keys.iter().map(|key| Uuid::from_u128(key.request.0)).collect::<Vec<_>>())
         .bind(keys.iter().map(|key| key.outcome.as_ref().ok().map(|(txn, _)| txn.get())).collect::<Vec<_>>())
-        .bind(keys.iter().map(|key| status_word(&key.outcome)).collect::<Vec<_>>())
+        .bind(keys.iter().map(|key| bought(key).map(|bought| bought.status.as_str())).collect::<Vec<_>>())
+        .bind(keys.iter().map(|key| bought(key).map(|bought| bought.valid_from)).collect::<Vec<_>>())
+        .bind(keys.iter().map(|key| bought(key).map(|bought| bought.valid_to)).collect::<Vec<_>>())
         .bind(keys.iter().map(|key| key.outcome.as_ref().err().map(Json)).collect::<Vec<_>>())
         .bind(events.iter().map(|event| event.event_id.get()).collect::<Vec<_>>())
         .bind(events.iter().map(|event| event.event.type_name()).collect::<Vec<_>>())
@@ -163,30 +168,30 @@ fn changed<'a>(writes: &'a Writes, locked: &'a BTreeMap<WalletId, LockedRow>) ->
     rows.collect()
 }
 
-type KeyOutcome = Result<
-    (gencharge_actors::kernel::TxnId, Option<gencharge_actors::kernel::SubscriptionStatus>),
-    gencharge_actors::wallet::Rejection,
->;
-
-fn status_word(outcome: &KeyOutcome) -> Option<&'static str> {
-    outcome.as_ref().ok().and_then(|(_, status)| status.map(|status| status.as_str()))
+/// What the key's subscription looked like.
+fn bought(key: &NewKey) -> Option<Bought> {
+    key.outcome.as_ref().ok().and_then(|(_, bought)| *bought)
 }
 
 /// What most batches do not have. It goes first: an active plan must end before another begins.
 async fn write_rare(connection: &mut PgConnection, writes: &Writes) -> Result<bool, sqlx::Error> {
     if !writes.expired.is_empty() {
         let expired = sqlx::query(
-            "UPDATE subscriptions s SET status = 'expired', valid_to = n.valid_to
-             FROM unnest($1::bigint[], $2::timestamptz[]) AS n (subscription_id, valid_to)
-             WHERE s.subscription_id = n.subscription_id AND s.status = 'active'",
+            "WITH gone AS (
+                 UPDATE subscriptions s SET status = 'expired', valid_to = greatest(n.valid_to, s.valid_from)
+                 FROM unnest($1::bigint[], $2::timestamptz[]) AS n (subscription_id, valid_to)
+                 WHERE s.subscription_id = n.subscription_id AND s.status = 'active'
+                 RETURNING s.subscription_id, s.txn_id, s.user_id, s.phone, s.plan_id, s.valid_from, s.valid_to)
+             SELECT gone.*, plan_name FROM gone LEFT JOIN plans USING (plan_id)",
         )
         .bind(writes.expired.iter().map(|old| old.subscription_id.get()).collect::<Vec<_>>())
         .bind(writes.expired.iter().map(|old| old.valid_to).collect::<Vec<_>>())
-        .execute(&mut *connection)
+        .fetch_all(&mut *connection)
         .await?;
-        if usize::try_from(expired.rows_affected()).unwrap_or(0) != writes.expired.len() {
+        if expired.len() != writes.expired.len() {
             return Ok(false);
         }
+        lifecycle::tell_superseded(connection, &expired, writes.now).await?;
     }
     if !writes.shifted.is_empty() {
         sqlx::query(

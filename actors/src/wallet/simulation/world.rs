@@ -15,8 +15,8 @@ use crate::kernel::{
     SubscriptionStatus, TxnId, WalletId,
 };
 use crate::wallet::{
-    IdBlock, Ids, LineState, Loaded, NewPosting, Receipt, StoreError, StoredKey, StoredOutcome, Subscription,
-    Touch, Transaction, WalletState, WalletStore, Writes,
+    Bought, IdBlock, Ids, LineState, Loaded, NewPosting, Receipt, StoreError, StoredKey, StoredOutcome,
+    Subscription, Touch, Transaction, WalletState, WalletStore, Writes,
 };
 
 /// What is committed.
@@ -88,18 +88,19 @@ impl Db {
         }
         for key in &writes.keys {
             let outcome = match &key.outcome {
-                Ok((txn, status)) => StoredOutcome::Done(Box::new(self.receipt(*txn, *status))),
+                Ok((txn, bought)) => StoredOutcome::Done(Box::new(self.receipt(*txn, *bought))),
                 Err(rejection) => StoredOutcome::Rejected(rejection.clone()),
             };
             assert!(self.keys.insert(key.key, StoredKey { request: key.request, outcome }).is_none());
         }
     }
 
-    fn receipt(&self, txn: TxnId, status: Option<SubscriptionStatus>) -> Receipt {
+    fn receipt(&self, txn: TxnId, bought: Option<Bought>) -> Receipt {
         let transaction = self.transactions[&txn].clone();
         let subscription = transaction.subscription_id.map(|id| {
             let stored = self.subscriptions[&id].clone();
-            Subscription { status: status.unwrap_or(stored.status), ..stored }
+            let Bought { status, valid_from, valid_to } = bought.expect("a recharge has bought something");
+            Subscription { status, valid_from, valid_to, ..stored }
         });
         Receipt { transaction, subscription }
     }
@@ -122,7 +123,8 @@ impl Db {
         }
         self.check_lines();
         let done = self.keys.values().filter(|key| matches!(key.outcome, StoredOutcome::Done(_))).count();
-        assert_eq!(done, self.events.len(), "one event for each success");
+        let told: BTreeSet<TxnId> = self.events.values().copied().collect();
+        assert_eq!(done, told.len(), "an event for each success");
         let services = self.transactions.values().filter(|txn| txn.subscription_id.is_some()).count();
         assert_eq!(services, self.subscriptions.len(), "one subscription for each recharge");
     }
