@@ -57,7 +57,7 @@ pub const SETTINGS: &[Setting] = &[
     setting(
         "GENCHARGE_SMS_URL",
         "",
-        "the SMS provider's address; required in production, data/sms.log in development",
+        "the SMS provider's address; required in production, but no provider is in this version yet: leave it unset, codes go to data/sms.log",
     ),
     setting(
         "GENCHARGE_PAYMENT_GATEWAY",
@@ -69,7 +69,7 @@ pub const SETTINGS: &[Setting] = &[
     setting(
         "GENCHARGE_REFERRAL_REWARD",
         "50",
-        "what a referral earns at the first recharge of who was referred, in rupees",
+        "what a referral earns, in rupees; noted at the sign-up, not paid out by this version yet",
     ),
     setting("GENCHARGE_MAX_WALLET_BALANCE", "0", "largest wallet balance, in rupees; 0 = no limit"),
     setting(
@@ -81,7 +81,7 @@ pub const SETTINGS: &[Setting] = &[
     setting(
         "GENCHARGE_TIMEZONE",
         "Asia/Kolkata",
-        "days and months of reports and analytics are counted in it",
+        "days without a time in the filters of lists are days of this zone",
     ),
     setting(
         "DATABASE_URL",
