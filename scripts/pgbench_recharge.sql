@@ -10,20 +10,17 @@ BEGIN;
 SELECT txn_id, created_at, subscription_status, rejection, request FROM idempotency_keys
     WHERE key = (lpad(to_hex(:k1::bigint), 16, '0') || lpad(to_hex(:k2::bigint), 16, '0'))::uuid;
 SELECT seq + 1 AS wallet_seq, nextval('txn_id_seq') AS txn, nextval('subscription_id_seq') AS sub,
-       nextval('event_id_seq') AS event, nextval('outbox_batch_id_seq') AS batch
-    FROM wallets WHERE wallet_id = :user AND status = 'active' AND balance >= :price FOR UPDATE \gset
-SELECT CASE WHEN active_subscription_id IS NULL AND queued = 0 THEN 'active' ELSE 'queued' END AS status,
+       nextval('event_id_seq') AS event, nextval('outbox_batch_id_seq') AS batch,
+       CASE WHEN active_subscription_id IS NULL AND queued = 0 THEN 'active' ELSE 'queued' END AS status,
        greatest(tail_valid_to, now()) AS valid_from,
        greatest(tail_valid_to, now()) + :days * interval '1 day' AS valid_to
-    FROM lines WHERE phone = :phone AND user_id = :user FOR UPDATE \gset
-UPDATE wallets SET balance = balance - :price, seq = seq + 1, transactions = transactions + 1, recharges = recharges + 1
-    WHERE wallet_id = :user;
-UPDATE lines SET
+    FROM wallets WHERE wallet_id = :user AND status = 'active' AND balance >= :price FOR UPDATE \gset
+UPDATE wallets SET balance = balance - :price, seq = seq + 1, transactions = transactions + 1, recharges = recharges + 1,
         active_subscription_id = CASE WHEN :status = 'active' THEN :sub ELSE active_subscription_id END,
         active_valid_to = CASE WHEN :status = 'active' THEN :valid_to ELSE active_valid_to END,
         queued = queued + CASE WHEN :status = 'active' THEN 0 ELSE 1 END,
         tail_valid_to = :valid_to
-    WHERE phone = :phone;
+    WHERE wallet_id = :user;
 INSERT INTO transactions (txn_id, user_id, wallet_seq, category, txn_type, amount, price, discount, wallet_amount,
         gateway_amount, service_type, plan_id, from_phone, to_phone, source, status, payment_method,
         payment_transaction_id, subscription_id, created_at)
@@ -33,9 +30,10 @@ INSERT INTO postings (txn_id, account_id, amount, created_at)
     VALUES (:txn, -2, :price, now()), (:txn, :user, -:price::bigint, now());
 INSERT INTO subscriptions (subscription_id, phone, user_id, plan_id, txn_id, status, valid_from, valid_to, total_paid)
     VALUES (:sub, :phone, :user, :plan, :txn, :status, :valid_from, :valid_to, :price);
-INSERT INTO idempotency_keys (key, request, txn_id, subscription_status, created_at)
+INSERT INTO idempotency_keys (key, request, txn_id, subscription_status, valid_from, valid_to, created_at)
     VALUES ((lpad(to_hex(:k1::bigint), 16, '0') || lpad(to_hex(:k2::bigint), 16, '0'))::uuid,
-        (lpad(to_hex(:k2::bigint), 16, '0') || lpad(to_hex(:k1::bigint), 16, '0'))::uuid, :txn, :status, now());
+        (lpad(to_hex(:k2::bigint), 16, '0') || lpad(to_hex(:k1::bigint), 16, '0'))::uuid, :txn, :status, :valid_from, :valid_to,
+        now());
 INSERT INTO outbox_batches (batch_id, created_at, events) VALUES (:batch, now(), 1);
 INSERT INTO outbox_events (event_id, batch_id, created_at, type, txn_id, data)
     VALUES (:event, :batch, now(), 'gencharge.recharge.completed.v1', :txn,

@@ -30,7 +30,7 @@ impl Default for RelaySettings {
     fn default() -> Self {
         Self {
             // Small enough that a cycle's burst does not hold up payments for long.
-            claim: ClaimLimits { batches: 64, events: 2048 },
+            claim: ClaimLimits { batches: 256, events: 4096 },
             lease: Duration::from_secs(60),
             deliver_within: Duration::from_secs(15),
             store_within: Duration::from_secs(10),

@@ -30,6 +30,9 @@ pub fn relay_pool(options: PgConnectOptions) -> PgPool {
         ("synchronous_commit", "off"),
         ("plan_cache_mode", "force_generic_plan"),
         ("enable_seqscan", "off"),
+        // A plan made while the outbox is small must not join by reading all of it once it is large.
+        ("enable_hashjoin", "off"),
+        ("enable_mergejoin", "off"),
         ("jit", "off"),
         ("statement_timeout", "10s"),
     ]);
