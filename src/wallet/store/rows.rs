@@ -1,13 +1,14 @@
 //! Transactions and subscriptions read back from their rows.
 
 use std::collections::HashMap;
-use std::str::FromStr;
 
 use chrono::{DateTime, Utc};
 use gencharge_actors::kernel::{OfferId, Paise, PhoneNumber, PlanId, SubscriptionId, TxnId, UserId};
 use gencharge_actors::wallet::{Receipt, Subscription, Transaction};
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
+
+pub use crate::platform::postgres::columns::{optional_word, word};
 
 /// Each receipt of `txn_ids`, whose partitions `created` names.
 const RECEIPTS: &str = "\
@@ -22,24 +23,6 @@ LEFT JOIN subscriptions s ON s.subscription_id = t.subscription_id";
 /// A value that cannot be what the schema says.
 pub fn undecodable(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> sqlx::Error {
     sqlx::Error::Decode(error.into())
-}
-
-/// A word of a vocabulary.
-pub fn word<T>(row: &PgRow, index: usize) -> Result<T, sqlx::Error>
-where
-    T: FromStr,
-    T::Err: std::error::Error + Send + Sync + 'static,
-{
-    row.try_get::<&str, _>(index)?.parse().map_err(undecodable)
-}
-
-/// A word of a vocabulary, or null.
-pub fn optional_word<T>(row: &PgRow, index: usize) -> Result<Option<T>, sqlx::Error>
-where
-    T: FromStr,
-    T::Err: std::error::Error + Send + Sync + 'static,
-{
-    row.try_get::<Option<&str>, _>(index)?.map(|text| text.parse().map_err(undecodable)).transpose()
 }
 
 /// A phone number.
