@@ -2,4 +2,5 @@
 
 pub mod bus;
 pub mod data_folder;
+pub mod documents;
 pub mod postgres;

@@ -1,0 +1,112 @@
+//! Documents: JSON objects in named collections, behind one port, kept as JSONB in PostgreSQL or in MongoDB.
+//!
+//! A document's `_id` is 24 hex digits. Times are text in one form ([`moment`]), so that the order of the text is the
+//! order of time in every store, to the microsecond.
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use futures_util::future::BoxFuture;
+use serde_json::Value;
+
+/// A JSON object.
+pub type Document = serde_json::Map<String, Value>;
+
+/// A collection and what its store must know of it. Stores make collection, indexes and validator at the start.
+#[derive(Debug)]
+pub struct Collection {
+    /// Its name in every store: lower case, underscores.
+    pub name: &'static str,
+    /// Fields that every document has.
+    pub required: &'static [&'static str],
+    /// Fields to be indexed together, in order; a `-` in front of a field: descending.
+    pub indexes: &'static [&'static [&'static str]],
+    /// The field whose time ends a document's life; the store deletes it soon after.
+    pub expires: Option<&'static str>,
+}
+
+/// Which documents. Fields are names at the top level; an absent field counts as null.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Filter {
+    /// Every document.
+    Everything,
+    /// The field has this value (text, number, boolean or null).
+    Equal(&'static str, Value),
+    /// The field has one of these values.
+    OneOf(&'static str, Vec<Value>),
+    /// The field is text or a number at or above the first and below the second value; an absent end is open.
+    Within(&'static str, Option<Value>, Option<Value>),
+    /// The field is text that contains this one, whatever the case.
+    Contains(&'static str, String),
+    /// All of these hold.
+    All(Vec<Filter>),
+    /// One of these holds.
+    Any(Vec<Filter>),
+}
+
+/// One page of a search.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Search {
+    /// Which documents.
+    pub filter: Filter,
+    /// Fields to sort by; a `-` in front: descending. `_id` in the last one's direction decides between equals.
+    pub sort: &'static [&'static str],
+    /// How many to leave out first.
+    pub offset: u64,
+    /// How many at most; 0: all of them, which only bounded collections may ask for.
+    pub limit: u64,
+}
+
+/// The store did not do it, or its answer was lost.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum DocumentError {
+    /// It is away: try again later.
+    #[error("the document store is away: {0}")]
+    Unavailable(String),
+    /// It refused what was sent, or gave what cannot be read: a defect.
+    #[error("the document store refused: {0}")]
+    Refused(String),
+}
+
+/// A store of documents. Every method is one atomic step for each document; none spans several.
+pub trait DocumentStore: Send + Sync {
+    /// Writes documents (each with its `_id`); those whose `_id` exists stay as they are. Answers how many were new.
+    fn insert<'a>(
+        &'a self,
+        collection: &'static Collection,
+        documents: Vec<Document>,
+    ) -> BoxFuture<'a, Result<u64, DocumentError>>;
+
+    /// The documents of a page, in order.
+    fn find<'a>(
+        &'a self,
+        collection: &'static Collection,
+        search: Search,
+    ) -> BoxFuture<'a, Result<Vec<Document>, DocumentError>>;
+
+    /// How many documents there are.
+    fn count<'a>(
+        &'a self,
+        collection: &'static Collection,
+        filter: Filter,
+    ) -> BoxFuture<'a, Result<u64, DocumentError>>;
+
+    /// Sets these fields in every document of the filter. Answers how many there were.
+    fn update<'a>(
+        &'a self,
+        collection: &'static Collection,
+        filter: Filter,
+        set: Document,
+    ) -> BoxFuture<'a, Result<u64, DocumentError>>;
+
+    /// Deletes every document of the filter. Answers how many there were.
+    fn delete<'a>(
+        &'a self,
+        collection: &'static Collection,
+        filter: Filter,
+    ) -> BoxFuture<'a, Result<u64, DocumentError>>;
+}
+
+/// A time as documents hold it: `2026-01-31T10:00:00.000000Z`.
+#[must_use]
+pub fn moment(at: DateTime<Utc>) -> String {
+    at.to_rfc3339_opts(SecondsFormat::Micros, true)
+}
