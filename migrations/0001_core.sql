@@ -352,9 +352,11 @@ CREATE TABLE outbox_events (
     created_at timestamptz NOT NULL,
     type       text NOT NULL,
     txn_id     bigint,
-    data       text NOT NULL
+    data       text NOT NULL,
+    addressee  text
 ) PARTITION BY RANGE (created_at);
 COMMENT ON COLUMN outbox_events.data IS 'the event''s data as JSON text';
+COMMENT ON COLUMN outbox_events.addressee IS 'the partner whose message it answers, by broker user: told the event too';
 CREATE INDEX outbox_events_batch_idx ON outbox_events (batch_id);
 
 -- ---------------------------------------------------------------- partitions

@@ -7,6 +7,7 @@ pub mod catalogue;
 pub mod events;
 pub mod kernel;
 pub mod lifecycle;
+pub mod messages;
 pub mod notification;
 pub mod relay;
 pub mod runtime;

@@ -67,6 +67,14 @@ pub struct RechargeCompleted {
     pub occurred_at: DateTime<Utc>,
 }
 
+impl RechargeCompleted {
+    /// Wallet part and gateway part together.
+    #[must_use]
+    pub fn paid(&self) -> Paise {
+        self.wallet_amount.checked_add(self.gateway_amount).unwrap_or(self.price)
+    }
+}
+
 /// `gencharge.wallet.topped_up.v1`
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WalletToppedUp {

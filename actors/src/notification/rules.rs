@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::notice::Part;
 use super::{Notice, NoticeId, NoticeKind, NoticeStatus, Recipient, Sender};
 use crate::events::{Event, RechargeCompleted, SubscriptionActivated, SubscriptionExpired, WalletToppedUp};
-use crate::kernel::{EventId, Paise, PlanId, Source, SubscriptionId, SubscriptionStatus, TxnId};
+use crate::kernel::{EventId, PlanId, Source, SubscriptionId, SubscriptionStatus, TxnId};
 use crate::relay::ParsedBatch;
 
 /// With more recharges than this in one batch, administrators get one notice for all of them.
@@ -16,13 +16,7 @@ pub const DIGEST_ABOVE: usize = 5;
 #[must_use]
 pub fn notices_of(batch: &ParsedBatch) -> Vec<Notice> {
     let mut notices = Vec::with_capacity(batch.events.len().saturating_mul(2));
-    let mut digest = Digest::default();
-    for parsed in &batch.events {
-        if let Event::RechargeCompleted(recharge) = &parsed.event {
-            digest.count(recharge);
-        }
-    }
-    let digested = digest.recharges > DIGEST_ABOVE;
+    let digested = batch.recharges.count > DIGEST_ABOVE;
     for parsed in &batch.events {
         let id = parsed.event_id;
         match &parsed.event {
@@ -37,8 +31,8 @@ pub fn notices_of(batch: &ParsedBatch) -> Vec<Notice> {
             Event::SubscriptionExpired(expired) => notices.push(for_expiry(id, expired)),
         }
     }
-    if digested {
-        notices.push(digest.notice(batch));
+    if digested && batch.leads {
+        notices.push(digest(batch));
     }
     notices
 }
@@ -85,7 +79,7 @@ fn for_recharge(id: EventId, recharge: &RechargeCompleted, notices: &mut Vec<Not
         SubscriptionStatus::Queued => "It starts when the plans before it end.",
         SubscriptionStatus::Expired => "It is over.",
     };
-    let paid = paid(recharge);
+    let paid = recharge.paid();
     let cashback = if recharge.cashback.is_positive() {
         format!(" Rs {} cashback is in your wallet.", recharge.cashback)
     } else {
@@ -107,7 +101,7 @@ fn for_recharge(id: EventId, recharge: &RechargeCompleted, notices: &mut Vec<Not
 
 fn for_admins(id: EventId, recharge: &RechargeCompleted) -> Notice {
     let at = recharge.occurred_at;
-    let description = format!("New subscription: {} for Rs {}", recharge.plan_name, paid(recharge));
+    let description = format!("New subscription: {} for Rs {}", recharge.plan_name, recharge.paid());
     in_app(NoticeId::of_event(id, at, Part::Admins), Recipient::AllAdmins, description, facts(recharge), at)
 }
 
@@ -167,38 +161,16 @@ fn for_expiry(id: EventId, expired: &SubscriptionExpired) -> Notice {
     in_app(NoticeId::of_event(id, at, Part::Customer), to, description, about, at)
 }
 
-/// The recharges of one batch, summed.
-#[derive(Default)]
-struct Digest {
-    recharges: usize,
-    total: Paise,
-    first: Option<TxnId>,
-    last: Option<TxnId>,
-}
-
-impl Digest {
-    fn count(&mut self, recharge: &RechargeCompleted) {
-        self.recharges += 1;
-        self.total = self.total.checked_add(paid(recharge)).unwrap_or(self.total);
-        self.first = self.first.min(Some(recharge.txn_id)).or(Some(recharge.txn_id));
-        self.last = self.last.max(Some(recharge.txn_id));
-    }
-
-    fn notice(&self, batch: &ParsedBatch) -> Notice {
-        let at = batch.created_at;
-        let description = format!("{} new subscriptions for Rs {}", self.recharges, self.total);
-        let about = json(&DigestFacts {
-            recharges: self.recharges,
-            total: self.total.to_string(),
-            first_txn_id: self.first,
-            last_txn_id: self.last,
-        });
-        in_app(NoticeId::of_batch(batch.batch_id, at), Recipient::AllAdmins, description, about, at)
-    }
-}
-
-fn paid(recharge: &RechargeCompleted) -> Paise {
-    recharge.wallet_amount.checked_add(recharge.gateway_amount).unwrap_or(recharge.price)
+fn digest(batch: &ParsedBatch) -> Notice {
+    let (at, recharges) = (batch.created_at, &batch.recharges);
+    let description = format!("{} new subscriptions for Rs {}", recharges.count, recharges.total);
+    let about = json(&DigestFacts {
+        recharges: recharges.count,
+        total: recharges.total.to_string(),
+        first_txn_id: recharges.first,
+        last_txn_id: recharges.last,
+    });
+    in_app(NoticeId::of_batch(batch.batch_id, at), Recipient::AllAdmins, description, about, at)
 }
 
 fn facts(recharge: &RechargeCompleted) -> String {
@@ -207,7 +179,7 @@ fn facts(recharge: &RechargeCompleted) -> String {
         subscription_id: recharge.subscription_id,
         plan_id: recharge.plan_id,
         plan_name: &recharge.plan_name,
-        total_paid: paid(recharge).to_string(),
+        total_paid: recharge.paid().to_string(),
         status: recharge.subscription_status,
         valid_from: recharge.valid_from,
         valid_to: recharge.valid_to,

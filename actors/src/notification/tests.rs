@@ -9,7 +9,7 @@ use crate::kernel::{
     EventId, Paise, PaymentMethod, PhoneNumber, PlanId, Source, SubscriptionId, SubscriptionStatus, TxnId,
     UserId,
 };
-use crate::relay::{ParsedBatch, ParsedEvent};
+use crate::relay::{ParsedBatch, ParsedEvent, Recharges};
 
 fn at() -> DateTime<Utc> {
     DateTime::from_timestamp(1_769_853_600, 0).unwrap()
@@ -46,7 +46,8 @@ fn recharge(event_id: i64, payer: i64, owner: i64) -> ParsedEvent {
 }
 
 fn batch(batch_id: i64, events: Vec<ParsedEvent>) -> ParsedBatch {
-    ParsedBatch { batch_id, created_at: at(), again: false, events }
+    let recharges = Recharges::of(&events);
+    ParsedBatch { batch_id, created_at: at(), again: false, recharges, leads: true, events }
 }
 
 fn to(notices: &[Notice], recipient: Recipient) -> Vec<&str> {
@@ -123,4 +124,20 @@ proptest! {
             prop_assert!(id.len() == 24 && id.bytes().all(|byte| b"0123456789abcdef".contains(&byte)));
         }
     }
+}
+
+#[test]
+fn a_batch_that_arrives_in_parts_tells_the_same_as_a_whole_one() {
+    let whole = batch(7, (0..20).map(|number| recharge(number, number, number + number % 2)).collect());
+    let mut told = Vec::new();
+    for (index, part) in whole.events.chunks(3).enumerate() {
+        let count_only = Recharges { count: whole.recharges.count, ..Recharges::default() };
+        let recharges = if index == 0 { whole.recharges } else { count_only };
+        let part = ParsedBatch { recharges, leads: index == 0, events: part.to_vec(), ..whole };
+        told.extend(notices_of(&part));
+    }
+    let by_id = |notices: Vec<Notice>| -> std::collections::HashMap<_, _> {
+        notices.into_iter().map(|notice| (notice.id, notice)).collect()
+    };
+    assert_eq!(by_id(told), by_id(notices_of(&whole)));
 }

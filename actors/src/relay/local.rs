@@ -7,7 +7,7 @@ use futures_util::future::BoxFuture;
 
 use super::{Batch, Bus, DeliverError};
 use crate::events::{Event, ParseError};
-use crate::kernel::EventId;
+use crate::kernel::{EventId, Paise, TxnId};
 
 /// An event as consumers see it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,7 +18,38 @@ pub struct ParsedEvent {
     pub event: Event,
 }
 
-/// The events of one business transaction: the same at every delivery.
+/// What the recharges of a whole batch come to, however its events travel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Recharges {
+    /// How many.
+    pub count: usize,
+    /// What was paid for them.
+    pub total: Paise,
+    /// The smallest transaction id.
+    pub first: Option<TxnId>,
+    /// The largest.
+    pub last: Option<TxnId>,
+}
+
+impl Recharges {
+    /// Sums up the events of a batch.
+    #[must_use]
+    pub fn of(events: &[ParsedEvent]) -> Self {
+        let mut sum = Self::default();
+        for parsed in events {
+            let Event::RechargeCompleted(recharge) = &parsed.event else { continue };
+            let id = recharge.txn_id;
+            sum.count = sum.count.saturating_add(1);
+            sum.total = sum.total.checked_add(recharge.paid()).unwrap_or(sum.total);
+            sum.first = Some(sum.first.map_or(id, |first| first.min(id)));
+            sum.last = Some(sum.last.map_or(id, |last| last.max(id)));
+        }
+        sum
+    }
+}
+
+/// The events of one business transaction, or some of them: the bus in this process delivers a batch whole, a broker
+/// may deliver its events apart. What is said of the whole batch is the same at every delivery.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParsedBatch {
     /// Its id.
@@ -27,6 +58,11 @@ pub struct ParsedBatch {
     pub created_at: DateTime<Utc>,
     /// True when it may have been delivered before.
     pub again: bool,
+    /// All recharges of the batch, also those that are not delivered here. Only the part that [`ParsedBatch::leads`]
+    /// knows more than their count.
+    pub recharges: Recharges,
+    /// True for the part of the batch that holds its first recharge: what is said once of a batch is said there.
+    pub leads: bool,
     /// Its events, without those of types that this version does not know.
     pub events: Vec<ParsedEvent>,
 }
@@ -88,6 +124,8 @@ fn parse(batch: &Batch) -> Result<ParsedBatch, DeliverError> {
         batch_id: batch.batch_id,
         created_at: batch.created_at,
         again: batch.attempts > 1,
+        recharges: Recharges::of(&events),
+        leads: true,
         events,
     })
 }

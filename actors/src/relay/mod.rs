@@ -13,7 +13,7 @@ mod tests;
 mod work;
 
 pub use actor::RelayActor;
-pub use local::{Consumer, Delivery, LocalBus, ParsedBatch, ParsedEvent};
+pub use local::{Consumer, Delivery, LocalBus, ParsedBatch, ParsedEvent, Recharges};
 pub use pace::{Pace, Pause};
 pub use port::{Batch, Bus, ClaimLimits, DeliverError, Outbox, OutboxError, OutboxEvent, Standing};
 pub use work::{Cycle, Relay, RelaySettings};

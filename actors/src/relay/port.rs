@@ -18,6 +18,8 @@ pub struct OutboxEvent {
     pub txn_id: Option<TxnId>,
     /// Its data as JSON text.
     pub data: String,
+    /// The partner whose message it answers: it is told to that partner too.
+    pub addressee: Option<String>,
 }
 
 /// The events of one business transaction, claimed. What is in a batch never changes.

@@ -57,6 +57,7 @@ impl Outbox for Shelf {
                         type_name: "test".to_owned(),
                         txn_id: None,
                         data: "{}".to_owned(),
+                        addressee: None,
                     }],
                 }
             })

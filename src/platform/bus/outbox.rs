@@ -18,8 +18,8 @@ pub struct PgOutbox {
 
 /// A claimed row.
 type Claimed = (i64, DateTime<Utc>, i32, i32);
-/// An event's row: batch, event, type, transaction, data.
-type EventRow = (i64, i64, String, Option<i64>, String);
+/// An event's row: batch, event, type, transaction, data, addressee.
+type EventRow = (i64, i64, String, Option<i64>, String, Option<String>);
 
 /// A pool for the relay and for what it feeds in the same database: few connections, and commits that do not wait for
 /// the disk. A crash may then lose a claim or a mark, which means a repeated delivery; it cannot keep a mark and lose
@@ -82,7 +82,7 @@ impl PgOutbox {
         let to = claimed.iter().map(|row| row.1).max();
         let expected: i64 = claimed.iter().map(|row| i64::from(row.2)).sum();
         let rows: Vec<EventRow> = sqlx::query_as(
-            "SELECT batch_id, event_id, type, txn_id, data FROM outbox_events
+            "SELECT batch_id, event_id, type, txn_id, data, addressee FROM outbox_events
              WHERE batch_id = ANY($1) AND created_at BETWEEN $2 AND $3",
         )
         .bind(&ids)
@@ -94,7 +94,7 @@ impl PgOutbox {
             return Ok(rows);
         }
         let rows: Vec<EventRow> = sqlx::query_as(
-            "SELECT batch_id, event_id, type, txn_id, data FROM outbox_events WHERE batch_id = ANY($1)",
+            "SELECT batch_id, event_id, type, txn_id, data, addressee FROM outbox_events WHERE batch_id = ANY($1)",
         )
         .bind(&ids)
         .fetch_all(&self.pool)
@@ -113,8 +113,9 @@ impl PgOutbox {
 
 fn together(claimed: Vec<Claimed>, rows: Vec<EventRow>) -> Vec<Batch> {
     let mut events: HashMap<i64, Vec<OutboxEvent>> = HashMap::with_capacity(claimed.len());
-    for (batch_id, event_id, type_name, txn_id, data) in rows {
-        let event = OutboxEvent { event_id: EventId(event_id), type_name, txn_id: txn_id.map(TxnId), data };
+    for (batch_id, event_id, type_name, txn_id, data, addressee) in rows {
+        let (event_id, txn_id) = (EventId(event_id), txn_id.map(TxnId));
+        let event = OutboxEvent { event_id, type_name, txn_id, data, addressee };
         events.entry(batch_id).or_default().push(event);
     }
     let mut batches: Vec<_> = claimed
