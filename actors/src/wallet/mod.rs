@@ -8,7 +8,7 @@
 //! |---|---|
 //! | `command` | what can be asked, and the answers |
 //! | `state` | what a batch loads: wallets, lines, keys |
-//! | `decide` | the rules, pure |
+//! | `decide` | the rules, pure; a room for each kind of command |
 //! | `writes` | what a batch writes |
 //! | `store` | the port to the database, and how its failures are classed |
 //! | `batch` | one batch from touch to answers, with its retries |
