@@ -49,6 +49,7 @@ pub fn recharge(user: i64, at: DateTime<Utc>) -> Event {
         valid_from: at,
         valid_to: at,
         occurred_at: at,
+        request: None,
     })
 }
 

@@ -170,14 +170,15 @@ fn settings(mailbox: usize) -> WalletSettings {
 
 async fn payer(app: &TestApp) -> Payer {
     let user: i64 = app.count("SELECT user_id FROM users WHERE phone = 919800000001").await;
-    Payer { user: UserId(user), phone: PhoneNumber::parse(ASHA).unwrap() }
+    Payer { user: UserId(user), phone: Some(PhoneNumber::parse(ASHA).unwrap()) }
 }
 
 /// One rupee from the gateway.
 fn rupee(payer: Payer, key: u128) -> Order {
-    let top_up = TopUp { payer, number: payer.phone, amount: Paise::new(100), method: PaymentMethod::Upi };
+    let top_up =
+        TopUp { payer, number: payer.phone.unwrap(), amount: Paise::new(100), method: PaymentMethod::Upi };
     let key = OrderKey { key: Digest128(key), request: Digest128(7), origin: KeyOrigin::Client };
-    Order { command: Command::TopUp(top_up), key }
+    Order { command: Command::TopUp(top_up), key, asked: None }
 }
 
 /// Holds a wallet, so that orders pile up behind the batch that waits for it.

@@ -93,6 +93,8 @@ codes! {
     LimitExceeded = "limit_exceeded", BAD_REQUEST, "The amount is above the limit";
     /// The wallet part is more than there is to pay, or does not fit the payment method.
     InvalidWalletAmount = "invalid_wallet_amount", BAD_REQUEST, "The wallet part does not fit";
+    /// A partner's message came after the time until which it wanted to be done.
+    MessageExpired = "message_expired", BAD_REQUEST, "The message came too late";
     /// The key was used for another request.
     IdempotencyKeyReused = "idempotency_key_reused", UNPROCESSABLE_ENTITY, "The key was used for another request";
     /// Accepted, but the answer did not come: the outcome is unknown until the same key is sent again.

@@ -132,5 +132,6 @@ const fn code(reason: Reason) -> Code {
         Reason::SameWallet => Code::SameWallet,
         Reason::LimitExceeded => Code::LimitExceeded,
         Reason::InvalidWalletAmount => Code::InvalidWalletAmount,
+        Reason::MessageExpired => Code::MessageExpired,
     }
 }

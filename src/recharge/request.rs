@@ -116,7 +116,7 @@ impl TopUpRequest {
         let amount = faults.keep("amount", amount);
         let number = self.phone_number.filter(|text| !text.is_empty());
         let number = match number {
-            None => Some(payer.phone),
+            None => payer.phone,
             Some(text) => faults.keep("phone_number", PhoneNumber::parse(&text)),
         };
         let method = faults.keep("payment_method", self.payment_method.parse::<PaymentMethod>());
@@ -141,7 +141,7 @@ pub fn subscribe(
 ) -> Result<Order, Problem> {
     let key = order_key(request, "/recharge/subscribe", body, payer, random)?;
     let command = parse_body::<SubscribeRequest>(body)?.command(payer)?;
-    Ok(Order { command, key })
+    Ok(Order { command, key, asked: None })
 }
 
 /// The order of `POST /recharge/wallet/topup`.
@@ -156,7 +156,7 @@ pub fn top_up(
 ) -> Result<Order, Problem> {
     let key = order_key(request, "/recharge/wallet/topup", body, payer, random)?;
     let command = parse_body::<TopUpRequest>(body)?.command(payer)?;
-    Ok(Order { command, key })
+    Ok(Order { command, key, asked: None })
 }
 
 /// The client's key in the payer's scope, or one made here.

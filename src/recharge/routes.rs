@@ -105,5 +105,5 @@ async fn top_up(
 }
 
 const fn payer(customer: &Customer) -> Payer {
-    Payer { user: customer.user_id, phone: customer.phone }
+    Payer { user: customer.user_id, phone: Some(customer.phone) }
 }

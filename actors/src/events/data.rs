@@ -4,16 +4,29 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::wire;
 use crate::kernel::{
-    OfferId, Paise, PaymentMethod, PhoneNumber, PlanId, Source, SubscriptionId, SubscriptionStatus, TxnId,
-    UserId,
+    OfferId, Paise, PaymentMethod, PhoneNumber, PlanId, Reason, Source, SubscriptionId, SubscriptionStatus,
+    TxnId, UserId,
 };
 
+/// How a partner knows the message that it sent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(inline)]
+pub struct RequestRef {
+    /// The partner's user name at the broker.
+    pub partner: Arc<str>,
+    /// The message's `source`.
+    pub source: Arc<str>,
+    /// The message's `id`.
+    pub id: Arc<str>,
+}
+
 /// `gencharge.recharge.completed.v1`: price - discount = wallet amount + gateway amount.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RechargeCompleted {
     /// The recharge's transaction.
     pub txn_id: TxnId,
@@ -25,6 +38,7 @@ pub struct RechargeCompleted {
     pub beneficiary_id: UserId,
     /// The number.
     #[serde(with = "wire::phone")]
+    #[schemars(schema_with = "wire::phone::schema")]
     pub to_phone: PhoneNumber,
     /// The plan bought for the number.
     pub subscription_id: SubscriptionId,
@@ -39,18 +53,23 @@ pub struct RechargeCompleted {
     pub offer_id: Option<OfferId>,
     /// List price.
     #[serde(with = "wire::amount")]
+    #[schemars(schema_with = "wire::amount::schema")]
     pub price: Paise,
     /// Taken off by the offer.
     #[serde(with = "wire::amount")]
+    #[schemars(schema_with = "wire::amount::schema")]
     pub discount: Paise,
     /// Paid from the wallet.
     #[serde(with = "wire::amount")]
+    #[schemars(schema_with = "wire::amount::schema")]
     pub wallet_amount: Paise,
     /// Paid through the gateway.
     #[serde(with = "wire::amount")]
+    #[schemars(schema_with = "wire::amount::schema")]
     pub gateway_amount: Paise,
     /// Put back into the payer's wallet by the offer.
     #[serde(with = "wire::amount")]
+    #[schemars(schema_with = "wire::amount::schema")]
     pub cashback: Paise,
     /// How it was paid.
     pub payment_method: PaymentMethod,
@@ -58,13 +77,19 @@ pub struct RechargeCompleted {
     pub source: Source,
     /// The plan runs from here.
     #[serde(with = "wire::moment")]
+    #[schemars(schema_with = "wire::moment::schema")]
     pub valid_from: DateTime<Utc>,
     /// The plan runs to here.
     #[serde(with = "wire::moment")]
+    #[schemars(schema_with = "wire::moment::schema")]
     pub valid_to: DateTime<Utc>,
     /// The transaction's time.
     #[serde(with = "wire::moment")]
+    #[schemars(schema_with = "wire::moment::schema")]
     pub occurred_at: DateTime<Utc>,
+    /// The partner's message that asked for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<RequestRef>,
 }
 
 impl RechargeCompleted {
@@ -76,7 +101,7 @@ impl RechargeCompleted {
 }
 
 /// `gencharge.wallet.topped_up.v1`
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct WalletToppedUp {
     /// The payer's transaction.
     pub txn_id: TxnId,
@@ -88,9 +113,11 @@ pub struct WalletToppedUp {
     pub beneficiary_id: UserId,
     /// The receiver's number.
     #[serde(with = "wire::phone")]
+    #[schemars(schema_with = "wire::phone::schema")]
     pub to_phone: PhoneNumber,
     /// What arrived.
     #[serde(with = "wire::amount")]
+    #[schemars(schema_with = "wire::amount::schema")]
     pub amount: Paise,
     /// How it was paid (`Wallet`: out of the payer's own).
     pub payment_method: PaymentMethod,
@@ -98,11 +125,15 @@ pub struct WalletToppedUp {
     pub source: Source,
     /// The transaction's time.
     #[serde(with = "wire::moment")]
+    #[schemars(schema_with = "wire::moment::schema")]
     pub occurred_at: DateTime<Utc>,
+    /// The partner's message that asked for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<RequestRef>,
 }
 
 /// `gencharge.subscription.activated.v1`: a queued plan's turn came (a recharge that starts at once says so itself).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SubscriptionActivated {
     /// The plan bought for the number.
     pub subscription_id: SubscriptionId,
@@ -112,6 +143,7 @@ pub struct SubscriptionActivated {
     pub user_id: UserId,
     /// The number.
     #[serde(with = "wire::phone")]
+    #[schemars(schema_with = "wire::phone::schema")]
     pub phone: PhoneNumber,
     /// The plan.
     pub plan_id: PlanId,
@@ -120,17 +152,20 @@ pub struct SubscriptionActivated {
     pub plan_name: Option<Arc<str>>,
     /// The plan runs from here.
     #[serde(with = "wire::moment")]
+    #[schemars(schema_with = "wire::moment::schema")]
     pub valid_from: DateTime<Utc>,
     /// The plan runs to here.
     #[serde(with = "wire::moment")]
+    #[schemars(schema_with = "wire::moment::schema")]
     pub valid_to: DateTime<Utc>,
     /// When it was activated.
     #[serde(with = "wire::moment")]
+    #[schemars(schema_with = "wire::moment::schema")]
     pub occurred_at: DateTime<Utc>,
 }
 
 /// `gencharge.subscription.expired.v1`: a running plan reached its end or was superseded.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SubscriptionExpired {
     /// The plan bought for the number.
     pub subscription_id: SubscriptionId,
@@ -140,6 +175,7 @@ pub struct SubscriptionExpired {
     pub user_id: UserId,
     /// The number.
     #[serde(with = "wire::phone")]
+    #[schemars(schema_with = "wire::phone::schema")]
     pub phone: PhoneNumber,
     /// The plan.
     pub plan_id: PlanId,
@@ -150,8 +186,47 @@ pub struct SubscriptionExpired {
     pub superseded: bool,
     /// Its end.
     #[serde(with = "wire::moment")]
+    #[schemars(schema_with = "wire::moment::schema")]
     pub valid_to: DateTime<Utc>,
     /// When it was marked expired.
     #[serde(with = "wire::moment")]
+    #[schemars(schema_with = "wire::moment::schema")]
+    pub occurred_at: DateTime<Utc>,
+}
+
+/// `gencharge.recharge.failed.v1` and `gencharge.wallet.topup.failed.v1`: a partner's command was decided against. The
+/// same message again gets the same decision; a new one needs a new `id`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CommandFailed {
+    /// The partner, by the number of its wallet.
+    pub partner_id: UserId,
+    /// The stable word: the `code` that HTTP answers in the same case.
+    pub code: Reason,
+    /// What happened and what can be done about it.
+    pub detail: String,
+    /// When it was decided.
+    #[serde(with = "wire::moment")]
+    #[schemars(schema_with = "wire::moment::schema")]
+    pub occurred_at: DateTime<Utc>,
+    /// The partner's message.
+    pub request: RequestRef,
+}
+
+/// `gencharge.partner.funded.v1`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PartnerFunded {
+    /// The transaction.
+    pub txn_id: TxnId,
+    /// The partner's wallet's sequence at this transaction.
+    pub wallet_seq: i64,
+    /// The partner, by the number of its wallet.
+    pub partner_id: UserId,
+    /// What arrived.
+    #[serde(with = "wire::amount")]
+    #[schemars(schema_with = "wire::amount::schema")]
+    pub amount: Paise,
+    /// The transaction's time.
+    #[serde(with = "wire::moment")]
+    #[schemars(schema_with = "wire::moment::schema")]
     pub occurred_at: DateTime<Utc>,
 }

@@ -7,25 +7,79 @@ mod data;
 mod envelope;
 mod wire;
 
-pub use data::{RechargeCompleted, SubscriptionActivated, SubscriptionExpired, WalletToppedUp};
+pub use data::{
+    CommandFailed, PartnerFunded, RechargeCompleted, RequestRef, SubscriptionActivated, SubscriptionExpired,
+    WalletToppedUp,
+};
 pub use envelope::{CloudEvent, SOURCE};
 
+use schemars::{Schema, schema_for};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::kernel::UserId;
+macro_rules! events {
+    ($($(#[$doc:meta])* $name:ident($data:ty), $constant:ident = $word:literal, $capacity:literal;)*) => {
+        /// Something that happened and is durable.
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        pub enum Event {
+            $($(#[$doc])* $name($data),)*
+        }
 
-/// Something that happened and is durable.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Event {
+        impl Event {
+            $(#[doc = concat!("Type name of [`Event::", stringify!($name), "`].")]
+            pub const $constant: &'static str = $word;)*
+
+            /// Every versioned type, in the order in which they are documented.
+            pub const TYPES: &'static [&'static str] = &[$($word,)*];
+
+            /// The versioned type, as in the outbox and in messages.
+            #[must_use]
+            pub const fn type_name(&self) -> &'static str {
+                match self { $(Self::$name(_) => $word,)* }
+            }
+
+            /// The data as JSON text. Called for every transaction inside the wallet shards: about a microsecond.
+            #[must_use]
+            pub fn data_json(&self) -> String {
+                match self { $(Self::$name(data) => to_json(data, $capacity),)* }
+            }
+
+            /// Reads back what [`Event::type_name`] and [`Event::data_json`] wrote.
+            ///
+            /// # Errors
+            /// [`ParseError::UnknownType`] is to be skipped, [`ParseError::Malformed`] is a defect of the writer.
+            pub fn parse(type_name: &str, data: &str) -> Result<Self, ParseError> {
+                match type_name {
+                    $($word => from_json($word, data).map(Self::$name),)*
+                    other => Err(ParseError::UnknownType(other.chars().take(80).collect())),
+                }
+            }
+
+            /// The JSON Schema of a type's data; none for a type that is not known.
+            #[must_use]
+            pub fn data_schema(type_name: &str) -> Option<Schema> {
+                match type_name { $($word => Some(schema_for!($data)),)* _ => None }
+            }
+        }
+    };
+}
+
+// One line a type: what it tells, its data, its name, and about how many bytes its data has.
+events! {
     /// A plan was bought for a number.
-    RechargeCompleted(RechargeCompleted),
+    RechargeCompleted(RechargeCompleted), RECHARGE_COMPLETED = "gencharge.recharge.completed.v1", 640;
+    /// A partner's recharge was decided against. No money moved.
+    RechargeFailed(CommandFailed), RECHARGE_FAILED = "gencharge.recharge.failed.v1", 320;
     /// Money was put into a wallet.
-    WalletToppedUp(WalletToppedUp),
+    WalletToppedUp(WalletToppedUp), WALLET_TOPPED_UP = "gencharge.wallet.topped_up.v1", 320;
+    /// A partner's top-up was decided against. No money moved.
+    TopUpFailed(CommandFailed), TOP_UP_FAILED = "gencharge.wallet.topup.failed.v1", 320;
     /// A bought plan began to run after waiting in the queue.
-    SubscriptionActivated(SubscriptionActivated),
+    SubscriptionActivated(SubscriptionActivated), SUBSCRIPTION_ACTIVATED = "gencharge.subscription.activated.v1", 320;
     /// A running plan ended.
-    SubscriptionExpired(SubscriptionExpired),
+    SubscriptionExpired(SubscriptionExpired), SUBSCRIPTION_EXPIRED = "gencharge.subscription.expired.v1", 320;
+    /// A partner's money came in.
+    PartnerFunded(PartnerFunded), PARTNER_FUNDED = "gencharge.partner.funded.v1", 160;
 }
 
 /// The text is not an event that this version knows.
@@ -45,67 +99,29 @@ pub enum ParseError {
 }
 
 impl Event {
-    /// Type name of [`Event::RechargeCompleted`].
-    pub const RECHARGE_COMPLETED: &'static str = "gencharge.recharge.completed.v1";
-    /// Type name of [`Event::WalletToppedUp`].
-    pub const WALLET_TOPPED_UP: &'static str = "gencharge.wallet.topped_up.v1";
-    /// Type name of [`Event::SubscriptionActivated`].
-    pub const SUBSCRIPTION_ACTIVATED: &'static str = "gencharge.subscription.activated.v1";
-    /// Type name of [`Event::SubscriptionExpired`].
-    pub const SUBSCRIPTION_EXPIRED: &'static str = "gencharge.subscription.expired.v1";
-
-    /// The versioned type, as in the outbox and in messages.
-    #[must_use]
-    pub const fn type_name(&self) -> &'static str {
+    /// Says that this is what came of a partner's message. Only events of commands take it.
+    pub fn answers(&mut self, request: &RequestRef) {
         match self {
-            Self::RechargeCompleted(_) => Self::RECHARGE_COMPLETED,
-            Self::WalletToppedUp(_) => Self::WALLET_TOPPED_UP,
-            Self::SubscriptionActivated(_) => Self::SUBSCRIPTION_ACTIVATED,
-            Self::SubscriptionExpired(_) => Self::SUBSCRIPTION_EXPIRED,
+            Self::RechargeCompleted(data) => data.request = Some(request.clone()),
+            Self::WalletToppedUp(data) => data.request = Some(request.clone()),
+            _ => {}
         }
     }
+}
 
-    /// The customer it is about: the payer, or the owner of the number.
-    #[must_use]
-    pub const fn user_id(&self) -> UserId {
-        match self {
-            Self::RechargeCompleted(data) => data.user_id,
-            Self::WalletToppedUp(data) => data.user_id,
-            Self::SubscriptionActivated(data) => data.user_id,
-            Self::SubscriptionExpired(data) => data.user_id,
-        }
+/// The partner whose message an event answers (by its name at the broker), if it answers one: the event goes to the
+/// partner too.
+#[must_use]
+pub fn addressee(data: &str) -> Option<String> {
+    #[derive(serde::Deserialize)]
+    struct Answer {
+        request: RequestRef,
     }
-
-    /// The data as JSON text. Called for every transaction inside the wallet shards: about a microsecond.
-    #[must_use]
-    pub fn data_json(&self) -> String {
-        match self {
-            Self::RechargeCompleted(data) => to_json(data, 640),
-            Self::WalletToppedUp(data) => to_json(data, 320),
-            Self::SubscriptionActivated(data) => to_json(data, 320),
-            Self::SubscriptionExpired(data) => to_json(data, 320),
-        }
+    // Most events answer nobody: they are not parsed for it.
+    if !data.contains(r#""request":{"#) {
+        return None;
     }
-
-    /// Reads back what [`Event::type_name`] and [`Event::data_json`] wrote.
-    ///
-    /// # Errors
-    /// [`ParseError::UnknownType`] is to be skipped, [`ParseError::Malformed`] is a defect of the writer.
-    pub fn parse(type_name: &str, data: &str) -> Result<Self, ParseError> {
-        match type_name {
-            Self::RECHARGE_COMPLETED => {
-                from_json(Self::RECHARGE_COMPLETED, data).map(Self::RechargeCompleted)
-            }
-            Self::WALLET_TOPPED_UP => from_json(Self::WALLET_TOPPED_UP, data).map(Self::WalletToppedUp),
-            Self::SUBSCRIPTION_ACTIVATED => {
-                from_json(Self::SUBSCRIPTION_ACTIVATED, data).map(Self::SubscriptionActivated)
-            }
-            Self::SUBSCRIPTION_EXPIRED => {
-                from_json(Self::SUBSCRIPTION_EXPIRED, data).map(Self::SubscriptionExpired)
-            }
-            other => Err(ParseError::UnknownType(other.chars().take(80).collect())),
-        }
-    }
+    serde_json::from_str::<Answer>(data).ok().map(|answer| answer.request.partner.to_string())
 }
 
 fn to_json<T: Serialize>(data: &T, capacity: usize) -> String {

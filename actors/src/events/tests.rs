@@ -3,8 +3,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::kernel::{
-    EventId, OfferId, Paise, PaymentMethod, PhoneNumber, PlanId, Source, SubscriptionId, SubscriptionStatus,
-    TxnId,
+    EventId, OfferId, Paise, PaymentMethod, PhoneNumber, PlanId, Reason, Source, SubscriptionId,
+    SubscriptionStatus, TxnId, UserId,
 };
 
 fn moment() -> impl Strategy<Value = DateTime<Utc>> {
@@ -20,6 +20,14 @@ fn amount() -> impl Strategy<Value = Paise> {
     (0..=Paise::MAX_INPUT.get()).prop_map(Paise::new)
 }
 
+fn request() -> impl Strategy<Value = RequestRef> {
+    ("\\PC{1,20}", "\\PC{1,20}", "\\PC{1,20}").prop_map(|(partner, source, id)| RequestRef {
+        partner: partner.into(),
+        source: source.into(),
+        id: id.into(),
+    })
+}
+
 prop_compose! {
     fn recharge()(
         (txn, seq, payer, owner, subscription, plan) in any::<(i64, i64, i64, i64, i64, i64)>(),
@@ -31,6 +39,7 @@ prop_compose! {
         method in prop::sample::select(PaymentMethod::ALL),
         source in prop::sample::select(Source::ALL),
         (valid_from, valid_to, occurred_at) in (moment(), moment(), moment()),
+        request in prop::option::of(request()),
     ) -> Event {
         Event::RechargeCompleted(RechargeCompleted {
             txn_id: TxnId(txn),
@@ -53,18 +62,22 @@ prop_compose! {
             valid_from,
             valid_to,
             occurred_at,
+            request,
         })
     }
 }
 
 prop_compose! {
     fn other()(
-        which in 0..3,
+        which in 0..6,
         (a, b, c, d) in any::<(i64, i64, i64, i64)>(),
         phone in phone(),
         amount in amount(),
         name in prop::option::of("\\PC{0,40}"),
         flag: bool,
+        request in request(),
+        code in prop::sample::select(Reason::ALL),
+        detail in "\\PC{0,40}",
         (valid_from, valid_to, occurred_at) in (moment(), moment(), moment()),
     ) -> Event {
         let plan_name = name.map(Into::into);
@@ -73,10 +86,14 @@ prop_compose! {
             0 => Event::WalletToppedUp(WalletToppedUp {
                 txn_id, wallet_seq: a, user_id, beneficiary_id: UserId(d), to_phone: phone, amount,
                 payment_method: PaymentMethod::Upi, source: Source::WalletTopup, occurred_at,
+                request: flag.then_some(request),
             }),
             1 => Event::SubscriptionActivated(SubscriptionActivated {
                 subscription_id, txn_id, user_id, phone, plan_id, plan_name, valid_from, valid_to, occurred_at,
             }),
+            2 => Event::RechargeFailed(CommandFailed { partner_id: user_id, code, detail, occurred_at, request }),
+            3 => Event::TopUpFailed(CommandFailed { partner_id: user_id, code, detail, occurred_at, request }),
+            4 => Event::PartnerFunded(PartnerFunded { txn_id, wallet_seq: a, partner_id: user_id, amount, occurred_at }),
             _ => Event::SubscriptionExpired(SubscriptionExpired {
                 subscription_id, txn_id, user_id, phone, plan_id, plan_name, superseded: flag, valid_to, occurred_at,
             }),
@@ -89,6 +106,17 @@ proptest! {
     fn events_survive_the_round_trip(event in prop_oneof![recharge(), other()]) {
         let data = event.data_json();
         prop_assert_eq!(Event::parse(event.type_name(), &data).unwrap(), event);
+    }
+
+    #[test]
+    fn an_answer_goes_to_its_partner_and_nothing_else_does(event in prop_oneof![recharge(), other()]) {
+        let partner = match &event {
+            Event::RechargeCompleted(data) => data.request.clone(),
+            Event::WalletToppedUp(data) => data.request.clone(),
+            Event::RechargeFailed(data) | Event::TopUpFailed(data) => Some(data.request.clone()),
+            Event::SubscriptionActivated(_) | Event::SubscriptionExpired(_) | Event::PartnerFunded(_) => None,
+        };
+        prop_assert_eq!(addressee(&event.data_json()), partner.map(|request| request.partner.to_string()));
     }
 
     #[test]
@@ -113,6 +141,7 @@ fn the_data_is_the_documented_json() {
         payment_method: PaymentMethod::NetBanking,
         source: Source::WalletTopup,
         occurred_at: at,
+        request: None,
     });
     assert_eq!(
         event.data_json(),
@@ -141,4 +170,14 @@ fn the_envelope_carries_the_data_unchanged() {
     let back: CloudEvent = serde_json::from_str(&text).unwrap();
     assert_eq!(back.data.get(), r#"{"a":"1.00"}"#);
     assert!(CloudEvent::new(EventId(1), "t", None, at, "not json".to_owned()).is_err());
+}
+
+#[test]
+fn every_type_has_a_schema_and_a_version() {
+    for name in Event::TYPES {
+        assert!(name.starts_with("gencharge.") && name.ends_with(".v1"), "{name}");
+        let schema = Event::data_schema(name).unwrap();
+        assert_eq!(schema.get("type").unwrap(), "object", "{name}");
+    }
+    assert!(Event::data_schema("gencharge.recharge.completed.v9").is_none());
 }

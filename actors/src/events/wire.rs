@@ -28,6 +28,10 @@ pub(super) mod amount {
         let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
         Paise::parse(&text).map_err(D::Error::custom)
     }
+
+    pub fn schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "type": "string", "pattern": r"^[0-9]+\.[0-9]{2}$" })
+    }
 }
 
 /// E.164 with a plus sign: `"+919876543210"`.
@@ -47,6 +51,10 @@ pub(super) mod phone {
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PhoneNumber, D::Error> {
         let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
         PhoneNumber::parse(&text).map_err(D::Error::custom)
+    }
+
+    pub fn schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "type": "string", "pattern": r"^\+91[6-9][0-9]{9}$" })
     }
 }
 
@@ -81,5 +89,9 @@ pub(super) mod moment {
 
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<DateTime<Utc>, D::Error> {
         DateTime::<Utc>::deserialize(deserializer)
+    }
+
+    pub fn schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "type": "string", "format": "date-time" })
     }
 }

@@ -13,6 +13,6 @@ pub use ids::{AccountId, AdminId, EventId, OfferId, PlanId, SubscriptionId, TxnI
 pub use money::{MoneyError, Paise};
 pub use phone::{InvalidPhone, PhoneNumber, Region};
 pub use vocabulary::{
-    AccountStatus, ActivationMode, CatalogueStatus, Category, PaymentMethod, Source, SubscriptionStatus,
-    TxnStatus, TxnType, UnknownWord, UserType,
+    AccountStatus, ActivationMode, CatalogueStatus, Category, PaymentMethod, Reason, Source,
+    SubscriptionStatus, TxnStatus, TxnType, UnknownWord, UserType,
 };

@@ -1,5 +1,6 @@
 //! The words that rows, messages and answers share. Each is spelt once, here.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The text is none of the words of its kind.
@@ -10,7 +11,10 @@ pub struct UnknownWord(pub &'static str);
 macro_rules! vocabulary {
     ($($(#[$doc:meta])* $name:ident { $($(#[$word_doc:meta])* $variant:ident = $word:literal,)* })*) => {$(
         $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[derive(
+            Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+        )]
+        #[schemars(inline)]
         pub enum $name {
             $($(#[$word_doc])* #[serde(rename = $word)] $variant,)*
         }
@@ -125,6 +129,37 @@ vocabulary! {
         Active = "active",
         /// It cannot.
         Inactive = "inactive",
+    }
+    /// Why a wallet's command was decided against: the words are the codes of HTTP's problems.
+    Reason {
+        /// The plan does not exist or is not active.
+        PlanUnavailable = "plan_unavailable",
+        /// The plan is for the other kind of number.
+        PlanTypeMismatch = "plan_type_mismatch",
+        /// The plan's own conditions do not hold.
+        PlanNotEligible = "plan_not_eligible",
+        /// The offer does not exist, is not active or has run out.
+        OfferUnavailable = "offer_unavailable",
+        /// The offer's conditions do not hold.
+        OfferNotEligible = "offer_not_eligible",
+        /// The number belongs to no customer.
+        NumberUnknown = "number_unknown",
+        /// The number has as many plans waiting as it may.
+        QueueFull = "queue_full",
+        /// The wallet holds less than is needed.
+        InsufficientFunds = "insufficient_funds",
+        /// The payer is blocked or deactivated.
+        PayerNotActive = "payer_not_active",
+        /// The receiver cannot take money.
+        ReceiverNotActive = "receiver_not_active",
+        /// A wallet cannot pay itself.
+        SameWallet = "same_wallet",
+        /// Above the limit for one top-up or for the balance.
+        LimitExceeded = "limit_exceeded",
+        /// The wallet part is more than there is to pay, or does not fit the payment method.
+        InvalidWalletAmount = "invalid_wallet_amount",
+        /// The message came after the time until which its sender wanted it done.
+        MessageExpired = "message_expired",
     }
 }
 

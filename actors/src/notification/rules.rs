@@ -29,6 +29,8 @@ pub fn notices_of(batch: &ParsedBatch) -> Vec<Notice> {
             Event::WalletToppedUp(top_up) => for_top_up(id, top_up, &mut notices),
             Event::SubscriptionActivated(activated) => notices.push(for_activation(id, activated)),
             Event::SubscriptionExpired(expired) => notices.push(for_expiry(id, expired)),
+            // Partners hear of them by message.
+            Event::RechargeFailed(_) | Event::TopUpFailed(_) | Event::PartnerFunded(_) => {}
         }
     }
     if digested && batch.leads {
@@ -93,6 +95,10 @@ fn for_recharge(id: EventId, recharge: &RechargeCompleted, notices: &mut Vec<Not
         let to = Recipient::User(recharge.beneficiary_id);
         notices.push(in_app(NoticeId::of_event(id, at, Part::Other), to, description, about.clone(), at));
     }
+    if recharge.request.is_some() {
+        // A partner paid: it hears of it by message.
+        return;
+    }
     let description =
         format!("{by}echarge successful: {plan} for {phone}, Rs {paid} paid. {starts}{cashback}");
     let to = Recipient::User(recharge.user_id);
@@ -116,8 +122,12 @@ fn for_top_up(id: EventId, top_up: &WalletToppedUp, notices: &mut Vec<Notice>) {
         Source::Recharge | Source::WalletTopup | Source::Autopay => "added to",
     };
     if top_up.beneficiary_id != top_up.user_id {
-        let description = format!("Rs {amount} {what} your wallet by another customer.");
+        let by = if top_up.request.is_some() { "a partner" } else { "another customer" };
+        let description = format!("Rs {amount} {what} your wallet by {by}.");
         notices.push(in_app(NoticeId::of_event(id, at, Part::Other), owner, description, about.clone(), at));
+        if top_up.request.is_some() {
+            return;
+        }
         let phone = top_up.to_phone.national();
         let description = format!("Top-up successful: Rs {amount} {what} the wallet of {phone}.");
         let payer = Recipient::User(top_up.user_id);

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use proptest::prelude::*;
 
 use super::*;
-use crate::events::{Event, RechargeCompleted, WalletToppedUp};
+use crate::events::{Event, RechargeCompleted, RequestRef, WalletToppedUp};
 use crate::kernel::{
     EventId, Paise, PaymentMethod, PhoneNumber, PlanId, Source, SubscriptionId, SubscriptionStatus, TxnId,
     UserId,
@@ -41,6 +41,7 @@ fn recharge(event_id: i64, payer: i64, owner: i64) -> ParsedEvent {
         valid_from: at(),
         valid_to: at(),
         occurred_at: at(),
+        request: None,
     });
     ParsedEvent { event_id: EventId(event_id), event }
 }
@@ -82,6 +83,7 @@ fn a_top_up_for_another_tells_both() {
         payment_method: PaymentMethod::Card,
         source: Source::WalletTopup,
         occurred_at: at(),
+        request: None,
     });
     let notices = notices_of(&batch(1, vec![ParsedEvent { event_id: EventId(1), event }]));
     assert_eq!(
@@ -140,4 +142,15 @@ fn a_batch_that_arrives_in_parts_tells_the_same_as_a_whole_one() {
         notices.into_iter().map(|notice| (notice.id, notice)).collect()
     };
     assert_eq!(by_id(told), by_id(notices_of(&whole)));
+}
+
+#[test]
+fn a_partners_recharge_tells_the_owner_and_administrators() {
+    let mut parsed = recharge(10, 5, 6);
+    let request = RequestRef { partner: "acme".into(), source: "/acme".into(), id: "1".into() };
+    parsed.event.answers(&request);
+    let notices = notices_of(&batch(1, vec![parsed]));
+    assert_eq!(to(&notices, Recipient::User(UserId(5))).len(), 0, "a partner is told by message");
+    assert_eq!(to(&notices, Recipient::User(UserId(6))).len(), 1);
+    assert_eq!(to(&notices, Recipient::AllAdmins).len(), 1);
 }

@@ -3,6 +3,8 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use crate::events::RequestRef;
+pub use crate::kernel::Reason;
 use crate::kernel::{
     ActivationMode, Category, Digest128, OfferId, Paise, PaymentMethod, PhoneNumber, PlanId, Source,
     SubscriptionId, SubscriptionStatus, TxnId, TxnStatus, TxnType, UserId, UserType,
@@ -15,6 +17,18 @@ pub struct Order {
     pub command: Command,
     /// Under which key.
     pub key: OrderKey,
+    /// The message that asked, when it was a partner's: its outcome is told to the partner.
+    pub asked: Option<Box<Asked>>,
+}
+
+/// A partner's message that asked for something. Whatever is decided under its key for the first time is told in an event
+/// of the same transaction; a repeated message is told nothing new.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asked {
+    /// How the partner knows it.
+    pub request: RequestRef,
+    /// Not to be done after this moment.
+    pub expires_at: Option<DateTime<Utc>>,
 }
 
 /// The key of an order and the digest of the request that carried it.
@@ -44,6 +58,8 @@ pub enum Command {
     Recharge(Recharge),
     /// Put money into a wallet.
     TopUp(TopUp),
+    /// Bring a partner's money in.
+    Fund(Fund),
 }
 
 impl Command {
@@ -53,17 +69,18 @@ impl Command {
         match self {
             Self::Recharge(recharge) => recharge.payer,
             Self::TopUp(top_up) => top_up.payer,
+            Self::Fund(fund) => Payer { user: fund.partner, phone: None },
         }
     }
 }
 
-/// The customer who asks and pays.
+/// Who asks and pays: a customer, or a partner.
 #[derive(Clone, Copy, Debug)]
 pub struct Payer {
-    /// Who.
+    /// Who: the owner of the wallet of that number.
     pub user: UserId,
-    /// From which number.
-    pub phone: PhoneNumber,
+    /// From which number; partners have none.
+    pub phone: Option<PhoneNumber>,
 }
 
 /// Buy `plan` for `number`.
@@ -98,6 +115,17 @@ pub struct TopUp {
     pub amount: Paise,
     /// `Wallet`: moved from the payer's wallet; otherwise captured by the gateway.
     pub method: PaymentMethod,
+}
+
+/// Put `amount`, which has arrived outside, into the wallet of a partner.
+#[derive(Clone, Debug)]
+pub struct Fund {
+    /// The partner, by the number of its wallet.
+    pub partner: UserId,
+    /// How much; above zero.
+    pub amount: Paise,
+    /// What the bank calls the payment.
+    pub reference: Option<String>,
 }
 
 /// A transaction row. It is never edited.
@@ -183,26 +211,6 @@ impl Rejection {
     pub fn new(reason: Reason, detail: impl Into<String>) -> Self {
         Self { reason, detail: detail.into() }
     }
-}
-
-/// The ways a command can be decided against.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[expect(missing_docs, reason = "each is documented with the HTTP code of the same name")]
-pub enum Reason {
-    PlanUnavailable,
-    PlanTypeMismatch,
-    PlanNotEligible,
-    OfferUnavailable,
-    OfferNotEligible,
-    NumberUnknown,
-    QueueFull,
-    InsufficientFunds,
-    PayerNotActive,
-    ReceiverNotActive,
-    SameWallet,
-    LimitExceeded,
-    InvalidWalletAmount,
 }
 
 /// Why an order has no receipt.

@@ -4,9 +4,10 @@
 //! nine before it did. Each decision first computes everything and only then changes the overlay: a rejected order leaves
 //! no trace but its key.
 //!
-//! Here is what all commands share; `recharge`, `line` (where a bought plan goes) and `top_up` hold the commands' own rules.
+//! Here is what all commands share; `recharge`, `line` (where a bought plan goes), `top_up` and `partner` hold the commands' own rules.
 
 mod line;
+mod partner;
 mod recharge;
 mod top_up;
 
@@ -109,9 +110,15 @@ impl Batch<'_> {
             // The store fills the blocks before every batch; if it ever did not, nothing has been done yet.
             return Err(Refusal::Overloaded);
         }
+        let told = self.writes.events.len();
         let decided = match &order.command {
+            _ if self.too_late(order) => Err(Rejection::new(
+                Reason::MessageExpired,
+                "The message came after its expiresat: send a new one, under a new id",
+            )),
             Command::Recharge(recharge) => self.recharge(recharge),
             Command::TopUp(top_up) => self.top_up(top_up),
+            Command::Fund(fund) => self.fund(fund),
         };
         let (key, request) = (order.key.key, order.key.request);
         match decided {
@@ -124,12 +131,14 @@ impl Batch<'_> {
                 });
                 let outcome = Ok((receipt.transaction.txn_id, bought));
                 self.writes.keys.push(NewKey { key, request, outcome });
+                self.tell_done(order, told);
                 Ok(Done { receipt, replayed: false })
             }
             Err(rejection) => {
                 if order.key.origin == KeyOrigin::Client {
                     self.keys.insert(key, index);
                     self.writes.keys.push(NewKey { key, request, outcome: Err(rejection.clone()) });
+                    self.tell_rejected(order, &rejection);
                 }
                 Err(Refusal::Rejected { rejection, replayed: false })
             }
@@ -227,7 +236,7 @@ fn blank(txn_id: TxnId, now: DateTime<Utc>, payer: Payer, txn_type: TxnType, amo
         service_type: None,
         plan_id: None,
         offer_id: None,
-        from_phone: Some(payer.phone),
+        from_phone: payer.phone,
         to_phone: None,
         source: Source::Recharge,
         status: TxnStatus::Success,

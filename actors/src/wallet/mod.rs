@@ -27,8 +27,8 @@ mod simulation;
 
 pub use batch::{RetryLimits, run_batch};
 pub use command::{
-    Command, Done, KeyOrigin, Order, OrderKey, Payer, Reason, Receipt, Recharge, Refusal, Rejection,
-    Subscription, TopUp, Transaction,
+    Asked, Command, Done, Fund, KeyOrigin, Order, OrderKey, Payer, Reason, Receipt, Recharge, Refusal,
+    Rejection, Subscription, TopUp, Transaction,
 };
 pub use decide::{Decisions, Limits, decide};
 pub use shard::{Shard, ShardFactory, WalletSettings, Wallets};

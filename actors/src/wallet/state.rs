@@ -35,12 +35,12 @@ impl Touch {
             let payer = order.command.payer();
             touch.wallets.push(payer.user.into());
             let (number, offer) = match &order.command {
-                Command::Recharge(recharge) => (recharge.number, recharge.offer),
-                Command::TopUp(top_up) => (top_up.number, None),
+                Command::Recharge(recharge) => (Some(recharge.number), recharge.offer),
+                Command::TopUp(top_up) => (Some(top_up.number), None),
+                Command::Fund(_) => (None, None),
             };
-            if number != payer.phone {
-                touch.numbers.push(number);
-            }
+            // A payer's own number comes with the payer.
+            touch.numbers.extend(number.filter(|_| number != payer.phone));
             touch.offers.extend(offer.map(|offer| (offer, payer.user)));
         }
         sort_unique(&mut touch.wallets);

@@ -121,8 +121,8 @@ pub struct Bought {
 pub struct NewEvent {
     /// Its id.
     pub event_id: EventId,
-    /// The transaction it tells of.
-    pub txn_id: TxnId,
+    /// The transaction it tells of, if there is one.
+    pub txn_id: Option<TxnId>,
     /// What happened.
     pub event: Event,
 }

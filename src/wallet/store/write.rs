@@ -139,7 +139,7 @@ pub async fn write(
         .bind(keys.iter().map(|key| key.outcome.as_ref().err().map(Json)).collect::<Vec<_>>())
         .bind(events.iter().map(|event| event.event_id.get()).collect::<Vec<_>>())
         .bind(events.iter().map(|event| event.event.type_name()).collect::<Vec<_>>())
-        .bind(events.iter().map(|event| event.txn_id.get()).collect::<Vec<_>>())
+        .bind(events.iter().map(|event| event.txn_id.map(|txn| txn.get())).collect::<Vec<_>>())
         .bind(events.iter().map(|event| event.event.data_json()).collect::<Vec<_>>());
     let row = query.fetch_one(connection).await?;
     let updated: i64 = row.try_get(0)?;

@@ -130,7 +130,7 @@ impl Batch<'_> {
             valid_to: now,
             occurred_at: now,
         });
-        self.writes.events.push(NewEvent { event_id, txn_id: subscription.txn_id, event });
+        self.writes.events.push(NewEvent { event_id, txn_id: Some(subscription.txn_id), event });
     }
 
     fn shift_queue(&mut self, number: PhoneNumber, by: TimeDelta) {

@@ -197,8 +197,9 @@ impl Batch<'_> {
             valid_from: subscription.valid_from,
             valid_to: subscription.valid_to,
             occurred_at: transaction.created_at,
+            request: None,
         });
-        self.writes.events.push(NewEvent { event_id, txn_id: transaction.txn_id, event });
+        self.writes.events.push(NewEvent { event_id, txn_id: Some(transaction.txn_id), event });
     }
 }
 

@@ -16,8 +16,11 @@ impl Batch<'_> {
                 format!("A top-up must be between 0.01 and {} rupees", self.limits.max_top_up),
             ));
         }
-        let receiver =
-            if order.number == order.payer.phone { order.payer.user } else { self.line(order.number)?.owner };
+        let receiver = if Some(order.number) == order.payer.phone {
+            order.payer.user
+        } else {
+            self.line(order.number)?.owner
+        };
         if order.method == PaymentMethod::Wallet {
             self.transfer(order, payer, receiver)
         } else {
@@ -108,8 +111,9 @@ impl Batch<'_> {
                 payment_method: order.method,
                 source: transaction.source,
                 occurred_at: transaction.created_at,
+                request: None,
             });
-            self.writes.events.push(NewEvent { event_id, txn_id: transaction.txn_id, event });
+            self.writes.events.push(NewEvent { event_id, txn_id: Some(transaction.txn_id), event });
         }
         self.writes.transactions.push(transaction.clone());
         Receipt { transaction, subscription: None }

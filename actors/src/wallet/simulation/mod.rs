@@ -13,14 +13,15 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use self::world::{Db, Faults, SimStore, World};
 use super::{
-    Command, Done, KeyOrigin, Limits, Order, OrderKey, Payer, Recharge, Refusal, RetryLimits, StoredOutcome,
-    TopUp, WalletState, run_batch,
+    Asked, Command, Done, Fund, KeyOrigin, Limits, Order, OrderKey, Payer, Recharge, Refusal, RetryLimits,
+    StoredOutcome, TopUp, WalletState, run_batch,
 };
 use crate::catalogue::{Catalogue, Conditions, Offer, Plan, Reward, Rewards};
+use crate::events::RequestRef;
 use crate::kernel::{
     AccountStatus, ActivationMode, Digest128, ManualClock, OfferId, Paise, PaymentMethod, PhoneNumber,
     PlanId, Random, SeededRandom, Source, TxnId, UserId, UserType,
@@ -28,6 +29,8 @@ use crate::kernel::{
 use crate::wallet::LineState;
 
 const CUSTOMERS: i64 = 4;
+/// Has a wallet and no number, asks by message and pays for others.
+const PARTNER: UserId = UserId(CUSTOMERS + 1);
 const WRITERS: usize = 3;
 const REQUESTS: usize = 40;
 
@@ -84,6 +87,11 @@ fn database() -> Db {
         let line = LineState { owner, user_type, active: None, tail_valid_to: None, queued: 0, gifts: 0 };
         db.lines.insert(phone(user), line);
     }
+    let balance = Paise::from_rupees(500).unwrap();
+    let status = AccountStatus::Active;
+    let wallet = WalletState { balance, seq: 0, transactions: 0, recharges: 0, status };
+    db.opening.insert(PARTNER.into(), balance);
+    db.wallets.insert(PARTNER.into(), wallet);
     db
 }
 
@@ -96,11 +104,15 @@ struct Request {
 
 fn request(number: u128, random: &SeededRandom) -> Request {
     let draw = |most: u64| i64::try_from(random.below(most)).unwrap();
-    let user = 1 + draw(4);
-    let payer = Payer { user: UserId(user), phone: phone(user) };
-    let number_of = phone(if random.below(3) == 0 { 1 + draw(4) } else { user });
+    let user = 1 + draw(5);
+    let partner = user == PARTNER.get();
+    let payer = Payer { user: UserId(user), phone: (!partner).then(|| phone(user)) };
+    let number_of = phone(if partner || random.below(3) == 0 { 1 + draw(4) } else { user });
     let method = [PaymentMethod::Wallet, PaymentMethod::Upi][usize::try_from(random.below(2)).unwrap()];
-    let command = if random.below(3) == 0 {
+    let funding = partner && random.below(6) == 0;
+    let command = if funding {
+        Command::Fund(Fund { partner: PARTNER, amount: Paise::new(1 + draw(30_000)), reference: None })
+    } else if random.below(3) == 0 {
         Command::TopUp(TopUp { payer, number: number_of, amount: Paise::new(draw(30_000)), method })
     } else {
         let mode = [None, Some(ActivationMode::Queue), Some(ActivationMode::Activate)];
@@ -119,8 +131,22 @@ fn request(number: u128, random: &SeededRandom) -> Request {
     // One in ten uses a key that another request has used.
     let key = if random.below(10) == 0 { number / 2 } else { number };
     let origin = if random.below(5) == 0 { KeyOrigin::Internal } else { KeyOrigin::Client };
+    let asked = (partner && !funding).then(|| {
+        let hours = (random.below(3) == 0).then(|| TimeDelta::hours(draw(100)));
+        Box::new(Asked { request: reference(key, number), expires_at: hours.map(|hours| start() + hours) })
+    });
+    let origin = if asked.is_some() { KeyOrigin::Client } else { origin };
     let key = OrderKey { key: Digest128(key), request: Digest128(number), origin };
-    Request { order: Order { command, key }, answers: Vec::new() }
+    Request { order: Order { command, key, asked }, answers: Vec::new() }
+}
+
+fn start() -> DateTime<Utc> {
+    DateTime::UNIX_EPOCH + TimeDelta::days(20_000)
+}
+
+/// What a partner calls the message of this key and request.
+fn reference(key: u128, request: u128) -> RequestRef {
+    RequestRef { partner: "partner".into(), source: key.to_string().into(), id: request.to_string().into() }
 }
 
 fn definite(answer: &Answer) -> bool {
@@ -141,7 +167,7 @@ struct Simulation {
 
 impl Simulation {
     fn new(seed: u64, faults: Faults) -> Self {
-        let clock = ManualClock::at(DateTime::UNIX_EPOCH + TimeDelta::days(20_000));
+        let clock = ManualClock::at(start());
         let world = World::new(database(), clock, seed, faults);
         let requests: Vec<_> =
             (0..REQUESTS).map(|number| request(u128::try_from(number).unwrap(), &world.random)).collect();
@@ -218,6 +244,18 @@ impl Simulation {
         }
     }
 
+    /// Every message that was decided has told its partner so, once.
+    fn check_partners(&self) {
+        let db = self.world.db.borrow();
+        for order in self.requests.iter().map(|request| &request.order).filter(|order| order.asked.is_some())
+        {
+            let decided = db.keys.get(&order.key.key).is_some_and(|it| it.request == order.key.request);
+            let reference = reference(order.key.key.0, order.key.request.0);
+            let told = db.answered.iter().filter(|request| **request == reference).count();
+            assert_eq!(told, usize::from(decided), "a partner is told of each decision once");
+        }
+    }
+
     /// What clients were told, against what is stored.
     fn check_answers(&self) {
         let db = self.world.db.borrow();
@@ -270,6 +308,7 @@ async fn simulate(seed: u64, faults: Faults) -> u64 {
     }
     simulation.world.db.borrow().check();
     simulation.check_answers();
+    simulation.check_partners();
     steps
 }
 

@@ -10,6 +10,7 @@ use std::task::Poll;
 use chrono::{DateTime, Utc};
 
 use crate::catalogue::Catalogue;
+use crate::events::{Event, RequestRef};
 use crate::kernel::{
     AccountId, Clock, Digest128, ManualClock, Paise, PhoneNumber, Random, SeededRandom, SubscriptionId,
     SubscriptionStatus, TxnId, WalletId,
@@ -29,7 +30,9 @@ pub struct Db {
     pub transactions: BTreeMap<TxnId, Transaction>,
     pub postings: Vec<NewPosting>,
     pub keys: HashMap<Digest128, StoredKey>,
-    pub events: BTreeMap<i64, TxnId>,
+    pub events: BTreeMap<i64, Option<TxnId>>,
+    /// The messages that events answer.
+    pub answered: Vec<RequestRef>,
     pub catalogue: Arc<Catalogue>,
     pub next_id: i64,
 }
@@ -85,6 +88,12 @@ impl Db {
         self.postings.extend(writes.postings.iter().copied());
         for event in &writes.events {
             assert!(self.events.insert(event.event_id.get(), event.txn_id).is_none());
+            self.answered.extend(match &event.event {
+                Event::RechargeCompleted(data) => data.request.clone(),
+                Event::WalletToppedUp(data) => data.request.clone(),
+                Event::RechargeFailed(data) | Event::TopUpFailed(data) => Some(data.request.clone()),
+                _ => None,
+            });
         }
         for key in &writes.keys {
             let outcome = match &key.outcome {
@@ -123,7 +132,7 @@ impl Db {
         }
         self.check_lines();
         let done = self.keys.values().filter(|key| matches!(key.outcome, StoredOutcome::Done(_))).count();
-        let told: BTreeSet<TxnId> = self.events.values().copied().collect();
+        let told: BTreeSet<TxnId> = self.events.values().copied().flatten().collect();
         assert_eq!(done, told.len(), "an event for each success");
         let services = self.transactions.values().filter(|txn| txn.subscription_id.is_some()).count();
         assert_eq!(services, self.subscriptions.len(), "one subscription for each recharge");
