@@ -3,6 +3,7 @@
 
 mod actors;
 mod edge;
+pub mod stores;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -27,12 +28,14 @@ use crate::http::{openapi, server};
 use crate::notifications::{self, Notifications, PgNotificationStore};
 use crate::operations;
 use crate::platform::data_folder;
+use crate::platform::documents::DocumentError;
 use crate::platform::postgres::listener::Listener;
 use crate::platform::postgres::rows::LongReads;
 use crate::recharge::{self, RechargeService};
 use crate::subscriptions::{self, SubscriptionLists};
 use crate::transactions::{self, TransactionLists};
 use crate::users::{self, Users};
+use stores::Stores;
 
 /// How long requests in flight may take to end once the server is told to stop.
 const DRAIN_SECONDS: u64 = 10;
@@ -74,6 +77,9 @@ pub enum StartError {
         /// Why.
         source: std::io::Error,
     },
+    /// The collections.
+    #[error("documents: {0}")]
+    Documents(#[from] DocumentError),
     /// A supervised actor.
     #[error("an actor cannot be started: {0}")]
     Actor(#[from] gencharge_actors::runtime::StartError),
@@ -125,6 +131,7 @@ struct Services {
 impl Services {
     fn build(
         parts: &Parts,
+        stores: &Stores,
         universe: &Universe,
         sms: SmsQueue,
         changes: &mut Listener,
@@ -159,7 +166,8 @@ impl Services {
         let public_lists = PublicLists::new(catalogue.clone(), Arc::clone(&parts.clock), changes);
         let notices = Arc::new(PgNotificationStore::new(parts.pool.clone()));
         let notifications = Notifications::new(notices, parts.pool.clone(), Arc::clone(&parts.clock));
-        let recharge = RechargeService::new(actors::start(universe, parts)?, Arc::clone(&parts.random));
+        let recharge =
+            RechargeService::new(actors::start(universe, parts, stores)?, Arc::clone(&parts.random));
         Ok(Self {
             gate,
             auth,
@@ -240,7 +248,8 @@ impl App {
         let sender = sms_sender(&parts.config)?;
         let mut changes = Listener::new();
         let universe = Universe::new();
-        let services = Services::build(&parts, &universe, sms, &mut changes)?;
+        let stores = Stores::open(&parts.pool).await?;
+        let services = Services::build(&parts, &stores, &universe, sms, &mut changes)?;
         let (stop, stopping) = watch::channel(false);
         let document = openapi_document();
         let outside = edge::build(&parts, &universe, &document)?;

@@ -27,6 +27,8 @@ mod outbox;
 #[cfg(test)]
 mod recharge;
 #[cfg(test)]
+mod stores;
+#[cfg(test)]
 mod support;
 #[cfg(test)]
 mod users;

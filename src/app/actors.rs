@@ -14,8 +14,10 @@ use gencharge_actors::wallet::{Limits, RetryLimits, WalletSettings, Wallets};
 use sqlx::PgPool;
 
 use super::Parts;
+use super::stores::{COLLECTIONS, Stores};
 use crate::notifications::PgNotificationStore;
 use crate::platform::bus::outbox::{PgOutbox, relay_pool};
+use crate::platform::documents::upkeep::DocumentUpkeep;
 use crate::platform::postgres::upkeep::PgUpkeep;
 use crate::wallet::{PgLifecycle, PgWalletStore};
 
@@ -29,11 +31,15 @@ const UPKEEP_EVERY: Duration = Duration::from_secs(600);
 ///
 /// # Errors
 /// [`StartError`] when one cannot be started.
-pub fn start(universe: &Universe, parts: &Parts) -> Result<Wallets<PgWalletStore>, StartError> {
+pub fn start(
+    universe: &Universe,
+    parts: &Parts,
+    stores: &Stores,
+) -> Result<Wallets<PgWalletStore>, StartError> {
     let relay_pool = relay_pool(parts.pool.connect_options().as_ref().clone());
     let signal = OutboxSignal::default();
     start_relay(universe, parts, &relay_pool, &signal)?;
-    start_upkeep(universe, parts, relay_pool)?;
+    start_upkeep(universe, parts, stores, relay_pool)?;
     let (pool, clock) = (parts.pool.clone(), Arc::clone(&parts.clock));
     universe.supervise(Spec::new("lifecycle"), move |probe| {
         Lifecycle::new(PgLifecycle::new(pool.clone(), Arc::clone(&clock)), probe)
@@ -84,10 +90,15 @@ fn start_relay(
     Ok(())
 }
 
-fn start_upkeep(universe: &Universe, parts: &Parts, pool: PgPool) -> Result<(), StartError> {
+fn start_upkeep(universe: &Universe, parts: &Parts, stores: &Stores, pool: PgPool) -> Result<(), StartError> {
     let (clock, retention) = (Arc::clone(&parts.clock), parts.config.postgres.outbox_retention);
     universe.supervise(Spec::new("upkeep").stage(Stage::Outflow), move |probe| {
         let upkeep = PgUpkeep::new(pool.clone(), Arc::clone(&clock), retention);
+        UpkeepActor::new(Arc::new(upkeep), UPKEEP_EVERY, probe)
+    })?;
+    let (clock, documents) = (Arc::clone(&parts.clock), Arc::clone(&stores.documents));
+    universe.supervise(Spec::new("document-upkeep").stage(Stage::Outflow), move |probe| {
+        let upkeep = DocumentUpkeep::new(Arc::clone(&documents), COLLECTIONS, Arc::clone(&clock));
         UpkeepActor::new(Arc::new(upkeep), UPKEEP_EVERY, probe)
     })?;
     Ok(())

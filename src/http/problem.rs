@@ -198,6 +198,12 @@ impl Problem {
         Self::new(Code::Forbidden, "Your role does not allow this operation")
     }
 
+    /// A defect of ours, which the caller has logged.
+    #[must_use]
+    pub fn internal() -> Self {
+        Self::new(Code::Internal, "Something went wrong on our side; it has been logged under the request id")
+    }
+
     /// With a time to wait before the next try, in seconds.
     #[must_use]
     pub fn retry_after(mut self, seconds: u32) -> Self {
@@ -251,7 +257,7 @@ impl From<sqlx::Error> for Problem {
             return Self::new(Code::Unavailable, "The database is away for a moment: try again shortly");
         }
         tracing::error!(error = %error, "database.error");
-        Self::new(Code::Internal, "Something went wrong on our side; it has been logged under the request id")
+        Self::internal()
     }
 }
 

@@ -3,14 +3,22 @@
 //! A document's `_id` is 24 hex digits. Times are text in one form ([`moment`]), so that the order of the text is the
 //! order of time in every store, to the microsecond.
 
+pub mod mongo;
+pub mod postgres;
+pub mod upkeep;
+
 use chrono::{DateTime, SecondsFormat, Utc};
 use futures_util::future::BoxFuture;
+use gencharge_actors::kernel::Random;
 use serde_json::Value;
+
+use crate::http::{Code, Problem};
 
 /// A JSON object.
 pub type Document = serde_json::Map<String, Value>;
 
-/// A collection and what its store must know of it. Stores make collection, indexes and validator at the start.
+/// A collection and what its store must know of it. Stores make collection, indexes and validator at the start; a feature
+/// declares its collections as statics and `app/stores.rs` lists them.
 #[derive(Debug)]
 pub struct Collection {
     /// Its name in every store: lower case, underscores.
@@ -23,7 +31,8 @@ pub struct Collection {
     pub expires: Option<&'static str>,
 }
 
-/// Which documents. Fields are names at the top level; an absent field counts as null.
+/// Which documents. Fields are names at the top level that hold no arrays; an absent field counts as null. Values come from
+/// callers of the service: a store takes them as values, whatever stands in them.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Filter {
     /// Every document.
@@ -47,7 +56,8 @@ pub enum Filter {
 pub struct Search {
     /// Which documents.
     pub filter: Filter,
-    /// Fields to sort by; a `-` in front: descending. `_id` in the last one's direction decides between equals.
+    /// Fields to sort by; a `-` in front: descending. `_id` in the last one's direction decides between equals. Null
+    /// comes first, then numbers by value or text (times by time; other text in the store's own order).
     pub sort: &'static [&'static str],
     /// How many to leave out first.
     pub offset: u64,
@@ -103,10 +113,67 @@ pub trait DocumentStore: Send + Sync {
         collection: &'static Collection,
         filter: Filter,
     ) -> BoxFuture<'a, Result<u64, DocumentError>>;
+
+    /// Deletes documents whose life is over at `now`, `at_most` so many, and answers how many there were. A store that
+    /// does it by itself has nothing to do.
+    fn expire<'a>(
+        &'a self,
+        collection: &'static Collection,
+        now: DateTime<Utc>,
+        at_most: u32,
+    ) -> BoxFuture<'a, Result<u64, DocumentError>>;
+}
+
+/// Defects are logged and told as such; everything else passes by itself.
+impl From<DocumentError> for Problem {
+    fn from(error: DocumentError) -> Self {
+        match error {
+            DocumentError::Unavailable(_) => {
+                tracing::warn!(%error, "documents.unavailable");
+                Self::new(Code::Unavailable, "The document store is away for a moment: try again shortly")
+            }
+            DocumentError::Refused(_) => {
+                tracing::error!(%error, "documents.error");
+                Self::internal()
+            }
+        }
+    }
+}
+
+/// A new document's `_id`: the second of `at`, then eight random bytes, so that ids grow with time.
+#[must_use]
+pub fn new_id(at: DateTime<Utc>, random: &dyn Random) -> String {
+    let second = u32::try_from(at.timestamp()).unwrap_or(u32::MAX);
+    let mut bytes = [0_u8; 8];
+    random.fill(&mut bytes);
+    format!("{second:08x}{:016x}", u64::from_be_bytes(bytes))
+}
+
+/// Text as the `_id` that it may be: 24 hex digits, in lower case.
+#[must_use]
+pub fn as_id(text: &str) -> Option<String> {
+    let is_id = text.len() == 24 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is_id.then(|| text.to_ascii_lowercase())
 }
 
 /// A time as documents hold it: `2026-01-31T10:00:00.000000Z`.
 #[must_use]
 pub fn moment(at: DateTime<Utc>) -> String {
     at.to_rfc3339_opts(SecondsFormat::Micros, true)
+}
+
+/// Takes the `_id` out of a document to be written.
+fn take_id(document: &mut Document) -> Result<String, DocumentError> {
+    let id = document.remove("_id");
+    let id = id.as_ref().and_then(Value::as_str).and_then(as_id);
+    id.ok_or_else(|| DocumentError::Refused("a document without an _id".to_owned()))
+}
+
+/// Names that every store takes as plain names of fields at the top level.
+fn check_fields(document: &Document) -> Result<(), DocumentError> {
+    let odd = |name: &&String| name.is_empty() || name.starts_with(['$', '_']) || name.contains(['.', '\0']);
+    match document.keys().find(odd) {
+        Some(name) => Err(DocumentError::Refused(format!("{name:?} is no name for a field"))),
+        None => Ok(()),
+    }
 }

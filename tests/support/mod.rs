@@ -20,3 +20,12 @@ pub async fn eventually<T>(what: &str, limit: Duration, mut ask: impl AsyncFnMut
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
+
+/// The address of a server that some tests need, where there is one; `./dev test` starts them and says what is missing.
+pub fn server(setting: &str) -> Option<String> {
+    let address = std::env::var(setting).ok().filter(|address| !address.is_empty());
+    if address.is_none() {
+        eprintln!("skipped: {setting} is not set");
+    }
+    address
+}
