@@ -13,6 +13,7 @@ use std::time::Duration;
 use actix_web::dev::ServerHandle;
 use actix_web::{HttpServer, web};
 use gencharge_actors::kernel::{Clock, Paise, Random};
+use gencharge_actors::notification::Hub;
 use gencharge_actors::runtime::Universe;
 use sqlx::PgPool;
 use tokio::sync::watch;
@@ -31,6 +32,7 @@ use crate::platform::data_folder;
 use crate::platform::documents::DocumentError;
 use crate::platform::postgres::listener::Listener;
 use crate::platform::postgres::rows::LongReads;
+use crate::platform::tls;
 use crate::recharge::{self, RechargeService};
 use crate::subscriptions::{self, SubscriptionLists};
 use crate::transactions::{self, TransactionLists};
@@ -164,10 +166,10 @@ impl Services {
         );
         let catalogue = CatalogueStore::new(parts.pool.clone());
         let public_lists = PublicLists::new(catalogue.clone(), Arc::clone(&parts.clock), changes);
-        let notices = Arc::new(PgNotificationStore::new(parts.pool.clone()));
-        let notifications = Notifications::new(notices, parts.pool.clone(), Arc::clone(&parts.clock));
-        let recharge =
-            RechargeService::new(actors::start(universe, parts, stores)?, Arc::clone(&parts.random));
+        let hub = Hub::new(Arc::new(PgNotificationStore::new(parts.pool.clone())));
+        let wallets = actors::start(universe, parts, stores, &hub)?;
+        let notifications = Notifications::new(hub, parts.pool.clone(), Arc::clone(&parts.clock));
+        let recharge = RechargeService::new(wallets, Arc::clone(&parts.random));
         Ok(Self {
             gate,
             auth,
@@ -244,6 +246,7 @@ impl App {
     /// # Errors
     /// [`StartError`].
     pub async fn start(parts: Parts) -> Result<RunningApp, StartError> {
+        tls::use_ring();
         let (sms, messages) = SmsQueue::new();
         let sender = sms_sender(&parts.config)?;
         let mut changes = Listener::new();
@@ -254,6 +257,7 @@ impl App {
         let document = openapi_document();
         let outside = edge::build(&parts, &universe, &document)?;
         let documentation = Documentation::new(&document);
+        let notifications = services.notifications.clone();
         let (http, layer, operations) = (services.clone(), outside.layer, outside.operations);
         let server = HttpServer::new(move || {
             let services = http.clone();
@@ -291,7 +295,7 @@ impl App {
         let server = tokio::spawn(server);
         first_reading(&services.gate).await;
         let tasks = vec![listener, changes, sms];
-        Ok(RunningApp { addr, handle, server, universe, stop, tasks, access_log: outside.log })
+        Ok(RunningApp { addr, handle, server, universe, notifications, stop, tasks, access_log: outside.log })
     }
 }
 
@@ -323,6 +327,7 @@ pub struct RunningApp {
     handle: ServerHandle,
     server: JoinHandle<std::io::Result<()>>,
     universe: Universe,
+    notifications: Notifications,
     stop: watch::Sender<bool>,
     tasks: Vec<JoinHandle<()>>,
     access_log: Option<AccessLog>,
@@ -350,6 +355,8 @@ impl RunningApp {
     /// Takes no new requests, lets those in flight end, drains the actors, then ends the background tasks.
     /// True when everything ended in time.
     pub async fn stop(self) -> bool {
+        // Streams never end by themselves, and the server waits for every answer in flight.
+        self.notifications.end_streams();
         self.handle.stop(true).await;
         let _ = self.stop.send(true);
         let drained = self.universe.shutdown(ACTOR_PATIENCE).await;

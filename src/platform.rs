@@ -4,3 +4,4 @@ pub mod bus;
 pub mod data_folder;
 pub mod documents;
 pub mod postgres;
+pub mod tls;

@@ -13,7 +13,7 @@ use gencharge_actors::kernel::{
     Clock, Paise, PaymentMethod, PhoneNumber, PlanId, Source, SubscriptionId, SubscriptionStatus,
     SystemClock, TxnId, UserId,
 };
-use gencharge_actors::notification::{NotificationActor, NotificationStore as _, Notifier, notices_of};
+use gencharge_actors::notification::{Hub, NotificationActor, NotificationStore as _, Notifier, notices_of};
 use gencharge_actors::relay::{
     Batch, Bus, ClaimLimits, Consumer, DeliverError, Delivery, LocalBus, Outbox as _, OutboxSignal, Pace,
     Relay, RelayActor, RelaySettings,
@@ -230,7 +230,8 @@ fn supervised_relay_and_notifications_deliver_when_woken_and_once_more_at_the_en
         let store = PgNotificationStore::new(pool.clone());
         let actor = universe
             .supervise(Spec::new("notifications").stage(Stage::Sink), move |probe| {
-                NotificationActor::new(Arc::new(store.clone()), probe)
+                let store = Arc::new(store.clone());
+                NotificationActor::new(Arc::<PgNotificationStore>::clone(&store), Hub::new(store), probe)
             })
             .unwrap();
         let signal = OutboxSignal::default();

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use gencharge_actors::kernel::Paise;
 use gencharge_actors::lifecycle::Lifecycle;
-use gencharge_actors::notification::{NotificationActor, Notifier};
+use gencharge_actors::notification::{Hub, HubActor, NotificationActor, Notifier};
 use gencharge_actors::relay::{LocalBus, OutboxSignal, Pace, Relay, RelayActor, RelaySettings};
 use gencharge_actors::runtime::{Spec, Stage, StartError, Universe};
 use gencharge_actors::upkeep::UpkeepActor;
@@ -35,10 +35,11 @@ pub fn start(
     universe: &Universe,
     parts: &Parts,
     stores: &Stores,
+    hub: &Hub,
 ) -> Result<Wallets<PgWalletStore>, StartError> {
     let relay_pool = relay_pool(parts.pool.connect_options().as_ref().clone());
     let signal = OutboxSignal::default();
-    start_relay(universe, parts, &relay_pool, &signal)?;
+    start_relay(universe, parts, &relay_pool, &signal, hub)?;
     start_upkeep(universe, parts, stores, relay_pool)?;
     let (pool, clock) = (parts.pool.clone(), Arc::clone(&parts.clock));
     universe.supervise(Spec::new("lifecycle"), move |probe| {
@@ -75,10 +76,13 @@ fn start_relay(
     parts: &Parts,
     pool: &PgPool,
     signal: &OutboxSignal,
+    hub: &Hub,
 ) -> Result<(), StartError> {
-    let store = PgNotificationStore::new(pool.clone());
+    let (store, hub) = (PgNotificationStore::new(pool.clone()), hub.clone());
+    let live = hub.clone();
+    universe.supervise(Spec::new("notification-hub"), move |probe| HubActor::new(live.clone(), probe))?;
     let notifications = universe.supervise(Spec::new("notifications").stage(Stage::Sink), move |probe| {
-        NotificationActor::new(Arc::new(store.clone()), probe)
+        NotificationActor::new(Arc::new(store.clone()), hub.clone(), probe)
     })?;
     let (pool, signal, clock) = (pool.clone(), signal.clone(), Arc::clone(&parts.clock));
     universe.supervise(Spec::new("relay").stage(Stage::Outflow), move |probe| {

@@ -1,30 +1,38 @@
-//! Notices for people: their store and their list.
+//! Notices for people: their store, their list, and the stream of new ones.
 
 mod routes;
+mod shape;
 mod store;
+mod stream;
 
-pub use routes::{Docs, NotificationDocument, routes};
+pub use routes::{Docs, routes};
+pub use shape::NotificationDocument;
 pub use store::PgNotificationStore;
 
 use std::sync::Arc;
 
-use gencharge_actors::kernel::{AccountStatus, AdminId, Clock, UserId, UserType};
+use gencharge_actors::kernel::{AdminId, Clock, UserId};
 use gencharge_actors::notification::{
-    Audience, NoticePage, NotificationStore, NotificationStoreError, Recipient,
+    Audience, Change, Hub, NoticeId, NoticePage, NotificationStoreError, Recipient,
 };
 use sqlx::PgPool;
 
-/// Reads notices. Writing is the notification actor's.
+/// Notices of groups whose `attachments.category` is this are for those who wish for marketing only.
+const MARKETING: &str = "marketing";
+/// The same for promotional offers.
+const PROMOTION: &str = "promotion";
+
+/// Reads notices and changes their readers' own. Writing new ones is the notification actor's.
 #[derive(Clone)]
 pub struct Notifications {
-    store: Arc<dyn NotificationStore>,
+    hub: Hub,
     people: PgPool,
     clock: Arc<dyn Clock>,
 }
 
-/// Why a list could not be given.
+/// Why it could not be done.
 #[derive(Debug, thiserror::Error)]
-pub enum ListError {
+pub enum NotificationError {
     /// The documents.
     #[error(transparent)]
     Store(#[from] NotificationStoreError),
@@ -34,41 +42,66 @@ pub enum ListError {
 }
 
 impl Notifications {
-    /// Notices from `store`; `people` tells which groups a customer belongs to.
+    /// Notices from the store of `hub`; `people` tells which groups a customer belongs to.
     #[must_use]
-    pub fn new(store: Arc<dyn NotificationStore>, people: PgPool, clock: Arc<dyn Clock>) -> Self {
-        Self { store, people, clock }
+    pub const fn new(hub: Hub, people: PgPool, clock: Arc<dyn Clock>) -> Self {
+        Self { hub, people, clock }
     }
 
-    /// A customer's own notices and those of the customer's groups.
+    /// A customer, and the groups that the customer belongs to.
     ///
     /// # Errors
-    /// [`ListError`]: a store is away or refuses.
-    pub async fn of_user(&self, user: UserId, offset: i64, limit: i64) -> Result<NoticePage, ListError> {
-        let (user_type, status) = store::standing(&self.people, user).await?;
-        let mut groups = vec![Recipient::AllUsers];
-        groups.extend(user_type.map(|user_type| match user_type {
-            UserType::Prepaid => Recipient::PrepaidUsers,
-            UserType::Postpaid => Recipient::PostpaidUsers,
-        }));
-        groups.extend((status == Some(AccountStatus::Blocked)).then_some(Recipient::Blocked));
-        self.page(Audience { own: Recipient::User(user), groups }, offset, limit).await
+    /// The database is away.
+    pub async fn audience_of_user(&self, user: UserId) -> Result<Audience, NotificationError> {
+        let mut audience =
+            Audience { own: Recipient::User(user), groups: vec![Recipient::AllUsers], muted: Vec::new() };
+        if let Some(standing) = store::standing(&self.people, user).await? {
+            audience.groups.extend(match standing.user_type.as_deref() {
+                Some("prepaid") => Some(Recipient::PrepaidUsers),
+                Some("postpaid") => Some(Recipient::PostpaidUsers),
+                _ => None,
+            });
+            audience.groups.extend((standing.status == "blocked").then_some(Recipient::Blocked));
+            audience.muted.extend((!standing.marketing).then_some(MARKETING));
+            audience.muted.extend((!standing.promotions).then_some(PROMOTION));
+        }
+        Ok(audience)
     }
 
-    /// An administrator's own notices and those to all administrators.
+    /// An administrator, and the groups that the administrator belongs to.
+    #[must_use]
+    pub fn audience_of_admin(admin: AdminId) -> Audience {
+        Audience { own: Recipient::Admin(admin), groups: vec![Recipient::AllAdmins], muted: Vec::new() }
+    }
+
+    /// Some of the notices that a reader sees, newest first.
     ///
     /// # Errors
-    /// [`ListError`]: a store is away or refuses.
-    pub async fn of_admin(&self, admin: AdminId, offset: i64, limit: i64) -> Result<NoticePage, ListError> {
-        self.page(
-            Audience { own: Recipient::Admin(admin), groups: vec![Recipient::AllAdmins] },
-            offset,
-            limit,
-        )
-        .await
+    /// [`NotificationError`]: a store is away or refuses.
+    pub async fn page(
+        &self,
+        audience: &Audience,
+        offset: i64,
+        limit: i64,
+    ) -> Result<NoticePage, NotificationError> {
+        Ok(self.hub.store().mine(audience, self.clock.now(), offset, limit).await?)
     }
 
-    async fn page(&self, audience: Audience, offset: i64, limit: i64) -> Result<NoticePage, ListError> {
-        Ok(self.store.mine(&audience, self.clock.now(), offset, limit).await?)
+    /// Ends every stream of this process, which is stopping.
+    pub fn end_streams(&self) {
+        self.hub.close();
+    }
+
+    /// Changes a reader's own notice; false when there is none of that id (those to groups are nobody's own).
+    ///
+    /// # Errors
+    /// [`NotificationError`]: the store is away or refuses.
+    pub async fn change(
+        &self,
+        own: Recipient,
+        id: NoticeId,
+        change: Change,
+    ) -> Result<bool, NotificationError> {
+        Ok(self.hub.store().change(own, id, change).await?)
     }
 }

@@ -1,50 +1,22 @@
-//! `GET /notification/my`.
+//! `/notification/...`
 
+use actix_web::web::Bytes;
 use actix_web::{HttpRequest, HttpResponse, web};
-use chrono::{DateTime, Utc};
-use gencharge_actors::notification::NotificationStoreError;
-use serde::Serialize;
-use utoipa::ToSchema;
+use gencharge_actors::notification::{Audience, Change, NoticeId};
 
-use super::{ListError, Notifications};
+use super::shape::{Deleted, DeleteNotification, NotificationDocument};
+use super::{Notifications, stream};
 use crate::auth::Principal;
+use crate::http::Problem;
+use crate::http::json::parse_body;
 use crate::http::page::Page;
 use crate::http::params::Params;
 use crate::http::server::method_not_allowed;
-use crate::http::{Code, Problem};
 
 /// The most notices on a page.
 const LARGEST_PAGE: u32 = 100;
 /// The page when none is asked for.
 const USUAL_PAGE: u32 = 50;
-
-/// A notice.
-#[derive(Serialize, ToSchema)]
-#[schema(as = NotificationResponse)]
-pub struct NotificationDocument {
-    /// 24 hex digits.
-    #[serde(rename = "_id")]
-    id: String,
-    /// `system` or `admin`.
-    sender_type: String,
-    /// What it says.
-    description: String,
-    /// `user`, `admin`, `all_admin`, `all_user`, `prepaid_users`, `postpaid_users` or `blocked`.
-    recipient_type: String,
-    /// The customer's or administrator's number; groups have none.
-    recipient_id: Option<i64>,
-    /// `delivered` or `viewed`.
-    status: String,
-    /// `announcement`, `broadcast`, `reminder`, `message`, `in-app` or `email`.
-    #[serde(rename = "type")]
-    kind: String,
-    /// What it is about.
-    attachments: serde_json::Value,
-    /// When what it tells happened.
-    created_at: DateTime<Utc>,
-    /// Not shown before.
-    scheduled_at: Option<DateTime<Utc>>,
-}
 
 /// The routes of notifications.
 pub fn routes(cfg: &mut web::ServiceConfig) {
@@ -52,13 +24,47 @@ pub fn routes(cfg: &mut web::ServiceConfig) {
         web::resource("/notification/my")
             .route(web::get().to(my))
             .default_service(web::to(method_not_allowed)),
+    )
+    .service(
+        web::resource("/notification/stream")
+            .route(web::get().to(stream::stream))
+            .default_service(web::to(method_not_allowed)),
+    )
+    .service(
+        web::resource("/notification/delete")
+            .route(web::delete().to(delete))
+            .default_service(web::to(method_not_allowed)),
+    )
+    .service(
+        web::resource("/notification/my/{id}")
+            .route(web::delete().to(delete_by_path))
+            .default_service(web::to(method_not_allowed)),
+    )
+    .service(
+        web::resource("/notification/my/{id}/viewed")
+            .route(web::put().to(view))
+            .default_service(web::to(method_not_allowed)),
     );
 }
 
 /// The documentation of the routes.
 #[derive(utoipa::OpenApi)]
-#[openapi(paths(my), components(schemas(NotificationDocument)))]
+#[openapi(
+    paths(my, delete, delete_by_path, view, stream::stream),
+    components(schemas(NotificationDocument, DeleteNotification, Deleted))
+)]
 pub struct Docs;
+
+/// The notices that `principal` sees.
+pub(super) async fn audience(
+    principal: &Principal,
+    notifications: &Notifications,
+) -> Result<Audience, Problem> {
+    Ok(match principal {
+        Principal::Customer(customer) => notifications.audience_of_user(customer.user_id).await?,
+        Principal::Administrator(admin) => Notifications::audience_of_admin(admin.admin_id),
+    })
+}
 
 /// Own and group notices that are due, newest first.
 #[utoipa::path(
@@ -84,27 +90,89 @@ async fn my(
     params.done()?;
     let Page { offset, limit } = Page::numbered(page, size);
     let limit = limit.unwrap_or(i64::from(LARGEST_PAGE));
-    let found = match principal {
-        Principal::Customer(customer) => notifications.of_user(customer.user_id, offset, limit).await,
-        Principal::Administrator(admin) => notifications.of_admin(admin.admin_id, offset, limit).await,
-    }
-    .map_err(problem)?;
+    let audience = audience(&principal, &notifications).await?;
+    let found = notifications.page(&audience, offset, limit).await?;
     Ok(HttpResponse::Ok().insert_header(("X-Total-Count", found.total.to_string())).json(found.documents))
 }
 
-fn problem(error: ListError) -> Problem {
-    match error {
-        ListError::Sql(error) => error.into(),
-        ListError::Store(NotificationStoreError::Unavailable(reason)) => {
-            tracing::warn!(error.message = %reason, "notifications.unavailable");
-            Problem::new(Code::Unavailable, "Notifications are away for a moment: try again shortly")
-        }
-        ListError::Store(NotificationStoreError::Refused(reason)) => {
-            tracing::error!(error.message = %reason, "notifications.error");
-            Problem::new(
-                Code::Internal,
-                "Something went wrong on our side; it has been logged under the request id",
-            )
-        }
+/// Deletes an own notice. Those to groups cannot be deleted.
+#[utoipa::path(
+    delete, path = "/notification/delete", tag = "Notifications",
+    request_body = DeleteNotification,
+    responses(
+        (status = 200, description = "Deleted", body = Deleted),
+        (status = 401, description = "Not signed in"),
+        (status = 404, description = "No own notice has this id"),
+        (status = 422, description = "Not an id"),
+    ),
+    security(("bearer" = [])),
+)]
+async fn delete(
+    principal: Principal,
+    body: Bytes,
+    notifications: web::Data<Notifications>,
+) -> Result<HttpResponse, Problem> {
+    let DeleteNotification { id } = parse_body(&body)?;
+    change(&principal, &id, Change::Delete, &notifications).await?;
+    Ok(HttpResponse::Ok().json(Deleted { status: "deleted" }))
+}
+
+/// Deletes an own notice. Those to groups cannot be deleted.
+#[utoipa::path(
+    delete, path = "/notification/my/{id}", tag = "Notifications",
+    params(("id" = String, Path, description = "24 hex digits")),
+    responses(
+        (status = 204, description = "Deleted"),
+        (status = 401, description = "Not signed in"),
+        (status = 404, description = "No own notice has this id"),
+        (status = 422, description = "Not an id"),
+    ),
+    security(("bearer" = [])),
+)]
+async fn delete_by_path(
+    principal: Principal,
+    id: web::Path<String>,
+    notifications: web::Data<Notifications>,
+) -> Result<HttpResponse, Problem> {
+    change(&principal, &id, Change::Delete, &notifications).await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// Marks an own notice as viewed. Those to groups have one status for all of their readers.
+#[utoipa::path(
+    put, path = "/notification/my/{id}/viewed", tag = "Notifications",
+    params(("id" = String, Path, description = "24 hex digits")),
+    responses(
+        (status = 204, description = "It is viewed now"),
+        (status = 401, description = "Not signed in"),
+        (status = 404, description = "No own notice has this id"),
+        (status = 422, description = "Not an id"),
+    ),
+    security(("bearer" = [])),
+)]
+async fn view(
+    principal: Principal,
+    id: web::Path<String>,
+    notifications: web::Data<Notifications>,
+) -> Result<HttpResponse, Problem> {
+    change(&principal, &id, Change::View, &notifications).await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+async fn change(
+    principal: &Principal,
+    id: &str,
+    change: Change,
+    notifications: &Notifications,
+) -> Result<(), Problem> {
+    let id = NoticeId::parse(id).ok_or_else(|| Problem::field("id", "must be 24 hex digits"))?;
+    let own = match principal {
+        Principal::Customer(customer) => customer.user_id.into(),
+        Principal::Administrator(admin) => admin.admin_id.into(),
+    };
+    if notifications.change(own, id, change).await? {
+        Ok(())
+    } else {
+        Err(Problem::not_found("A notice of your own with this id"))
     }
 }

@@ -2,9 +2,10 @@
 
 use chrono::{DateTime, Utc};
 use futures_util::future::BoxFuture;
-use gencharge_actors::kernel::{AccountStatus, UserId, UserType};
+use gencharge_actors::kernel::UserId;
 use gencharge_actors::notification::{
-    Audience, Notice, NoticeKind, NoticePage, NoticeStatus, NotificationStore, NotificationStoreError, Sender,
+    Audience, Change, Channels, Notice, NoticeId, NoticeKind, NoticePage, NoticeStatus, NotificationStore,
+    NotificationStoreError, Posted, Recipient, Sender,
 };
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -38,8 +39,10 @@ struct Document<'a> {
     attachments: &'a RawValue,
 }
 
-/// A row of the list.
+/// A row of the list: id, recipient's kind and number, times, document.
 type Row = (String, String, Option<i64>, DateTime<Utc>, Option<DateTime<Utc>>, Value);
+/// A row of the order of all: place, channels, and the rest as in the list.
+type PostedRow = (i64, i16, String, String, Option<i64>, DateTime<Utc>, Option<DateTime<Utc>>, Value);
 
 fn document(notice: &Notice) -> Result<String, serde_json::Error> {
     serde_json::to_string(&Document {
@@ -69,11 +72,15 @@ fn shown((id, recipient_type, recipient_id, created_at, scheduled_at, document):
 macro_rules! insert {
     ($conflict:literal) => {
         concat!(
-            "INSERT INTO notifications
-                 (notification_id, recipient_type, recipient_id, created_at, scheduled_at, document)
-             SELECT id, kind, recipient, created, scheduled, document::jsonb
-             FROM unnest($1::text[], $2::text[], $3::bigint[], $4::timestamptz[], $5::timestamptz[], $6::text[])
-                 AS notice (id, kind, recipient, created, scheduled, document) ",
+            // The lock is held before the first number is taken, and to the commit: numbers appear in their order.
+            "WITH turn AS MATERIALIZED (SELECT pg_advisory_xact_lock(4203))
+             INSERT INTO notifications
+                 (notification_id, recipient_type, recipient_id, created_at, scheduled_at, document, channels, seq)
+             SELECT id, kind, recipient, created, scheduled, document::jsonb, channels, nextval('notification_seq')
+             FROM turn CROSS JOIN
+                  unnest($1::text[], $2::text[], $3::bigint[], $4::timestamptz[], $5::timestamptz[], $6::text[],
+                         $7::smallint[])
+                 AS notice (id, kind, recipient, created, scheduled, document, channels) ",
             $conflict
         )
     };
@@ -103,6 +110,7 @@ impl NotificationStore for PgNotificationStore {
             let recipients: Vec<_> = notices.iter().map(|notice| notice.recipient.id()).collect();
             let created: Vec<_> = notices.iter().map(|notice| notice.created_at).collect();
             let scheduled: Vec<_> = notices.iter().map(|notice| notice.scheduled_at).collect();
+            let channels: Vec<_> = notices.iter().map(|notice| i16::from(notice.channels.bits())).collect();
             let insert = async |statement: &'static str| {
                 sqlx::query(statement)
                     .bind(&ids)
@@ -111,6 +119,7 @@ impl NotificationStore for PgNotificationStore {
                     .bind(&created)
                     .bind(&scheduled)
                     .bind(&documents)
+                    .bind(&channels)
                     .execute(&self.pool)
                     .await
                     .map(|done| done.rows_affected())
@@ -135,17 +144,19 @@ impl NotificationStore for PgNotificationStore {
         limit: i64,
     ) -> BoxFuture<'a, Result<NoticePage, NotificationStoreError>> {
         Box::pin(async move {
-            let groups: Vec<_> = audience.groups.iter().map(|group| group.kind()).collect();
+            let groups = kinds(audience);
             let (total,): (i64,) = sqlx::query_as(
                 "SELECT (SELECT count(*) FROM notifications WHERE recipient_id = $1 AND recipient_type = $2
                              AND (scheduled_at IS NULL OR scheduled_at <= $4))
                       + (SELECT count(*) FROM notifications WHERE recipient_id IS NULL AND recipient_type = ANY($3)
-                             AND (scheduled_at IS NULL OR scheduled_at <= $4))",
+                             AND (scheduled_at IS NULL OR scheduled_at <= $4)
+                             AND (document #>> '{attachments,category}' = ANY($5)) IS NOT TRUE)",
             )
             .bind(audience.own.id())
             .bind(audience.own.kind())
             .bind(&groups)
             .bind(now)
+            .bind(&audience.muted)
             .fetch_one(&self.pool)
             .await
             .map_err(failed)?;
@@ -154,14 +165,15 @@ impl NotificationStore for PgNotificationStore {
                 "SELECT notification_id, recipient_type, recipient_id, created_at, scheduled_at, document FROM (
                      (SELECT * FROM notifications WHERE recipient_id = $1 AND recipient_type = $2
                           AND (scheduled_at IS NULL OR scheduled_at <= $4)
-                      ORDER BY created_at DESC, notification_id DESC LIMIT $5 + $6)
+                      ORDER BY seq DESC LIMIT $5 + $6)
                      UNION ALL
                      SELECT newest.* FROM unnest($3::text[]) AS kinds (kind) CROSS JOIN LATERAL
                          (SELECT * FROM notifications WHERE recipient_id IS NULL AND recipient_type = kind
                               AND (scheduled_at IS NULL OR scheduled_at <= $4)
-                          ORDER BY created_at DESC, notification_id DESC LIMIT $5 + $6) AS newest
+                              AND (document #>> '{attachments,category}' = ANY($7)) IS NOT TRUE
+                          ORDER BY seq DESC LIMIT $5 + $6) AS newest
                  ) AS merged
-                 ORDER BY created_at DESC, notification_id DESC OFFSET $5 LIMIT $6",
+                 ORDER BY seq DESC OFFSET $5 LIMIT $6",
             )
             .bind(audience.own.id())
             .bind(audience.own.kind())
@@ -169,12 +181,110 @@ impl NotificationStore for PgNotificationStore {
             .bind(now)
             .bind(offset)
             .bind(limit)
+            .bind(&audience.muted)
             .fetch_all(&self.pool)
             .await
             .map_err(failed)?;
             Ok(NoticePage { documents: rows.into_iter().map(shown).collect(), total })
         })
     }
+
+    fn posted<'a>(
+        &'a self,
+        of: Option<&'a Audience>,
+        after: i64,
+        limit: u32,
+    ) -> BoxFuture<'a, Result<Vec<Posted>, NotificationStoreError>> {
+        Box::pin(async move {
+            let rows: Vec<PostedRow> = match of {
+                None => {
+                    sqlx::query_as(
+                        "SELECT seq, channels, notification_id, recipient_type, recipient_id, created_at,
+                                scheduled_at, document
+                         FROM notifications WHERE seq > $1 ORDER BY seq LIMIT $2",
+                    )
+                    .bind(after)
+                    .bind(i64::from(limit))
+                    .fetch_all(&self.pool)
+                    .await
+                }
+                Some(audience) => {
+                    sqlx::query_as(
+                        "SELECT seq, channels, notification_id, recipient_type, recipient_id, created_at,
+                                scheduled_at, document FROM (
+                             (SELECT * FROM notifications
+                              WHERE recipient_id = $3 AND recipient_type = $4 AND seq > $1 ORDER BY seq LIMIT $2)
+                             UNION ALL
+                             SELECT next.* FROM unnest($5::text[]) AS kinds (kind) CROSS JOIN LATERAL
+                                 (SELECT * FROM notifications
+                                  WHERE recipient_id IS NULL AND recipient_type = kind AND seq > $1
+                                    AND (document #>> '{attachments,category}' = ANY($6)) IS NOT TRUE
+                                  ORDER BY seq LIMIT $2) AS next
+                         ) AS merged ORDER BY seq LIMIT $2",
+                    )
+                    .bind(after)
+                    .bind(i64::from(limit))
+                    .bind(audience.own.id())
+                    .bind(audience.own.kind())
+                    .bind(kinds(audience))
+                    .bind(&audience.muted)
+                    .fetch_all(&self.pool)
+                    .await
+                }
+            }
+            .map_err(failed)?;
+            Ok(rows.into_iter().filter_map(posted).collect())
+        })
+    }
+
+    fn head(&self) -> BoxFuture<'_, Result<i64, NotificationStoreError>> {
+        Box::pin(async move {
+            sqlx::query_scalar("SELECT coalesce(max(seq), 0) FROM notifications")
+                .fetch_one(&self.pool)
+                .await
+                .map_err(failed)
+        })
+    }
+
+    fn change(
+        &self,
+        own: Recipient,
+        id: NoticeId,
+        change: Change,
+    ) -> BoxFuture<'_, Result<bool, NotificationStoreError>> {
+        let statement = match change {
+            Change::View => {
+                "UPDATE notifications SET document = document || '{\"status\": \"viewed\"}'
+                 WHERE notification_id = $1 AND recipient_type = $2 AND recipient_id = $3"
+            }
+            Change::Delete => {
+                "DELETE FROM notifications
+                 WHERE notification_id = $1 AND recipient_type = $2 AND recipient_id = $3"
+            }
+        };
+        Box::pin(async move {
+            sqlx::query(statement)
+                .bind(id.to_string())
+                .bind(own.kind())
+                .bind(own.id())
+                .execute(&self.pool)
+                .await
+                .map(|done| done.rows_affected() > 0)
+                .map_err(failed)
+        })
+    }
+}
+
+fn kinds(audience: &Audience) -> Vec<&'static str> {
+    audience.groups.iter().map(|group| group.kind()).collect()
+}
+
+fn posted(row: PostedRow) -> Option<Posted> {
+    let (seq, channels, id, kind, recipient_id, created_at, scheduled_at, document) = row;
+    let recipient = Recipient::of(&kind, recipient_id)?;
+    let channels = Channels::of_bits(u8::try_from(channels).unwrap_or_default());
+    let document = shown((id, kind, recipient_id, created_at, scheduled_at, document));
+    Some(Posted { seq, recipient, channels, document })
 }
 
 fn failed(error: sqlx::Error) -> NotificationStoreError {
@@ -185,20 +295,26 @@ fn failed(error: sqlx::Error) -> NotificationStoreError {
     }
 }
 
-/// A customer's kind and status; nothing when there is no such customer.
+/// What decides which groups' notices a customer sees.
+#[derive(Debug, sqlx::FromRow)]
+pub(super) struct Standing {
+    pub user_type: Option<String>,
+    pub status: String,
+    pub marketing: bool,
+    pub promotions: bool,
+}
+
+/// A customer's kind, status and wishes; nothing when there is no such customer.
 ///
 /// # Errors
 /// SQL.
-pub(super) async fn standing(
-    pool: &PgPool,
-    user: UserId,
-) -> Result<(Option<UserType>, Option<AccountStatus>), sqlx::Error> {
-    let row: Option<(Option<String>, String)> =
-        sqlx::query_as("SELECT user_type, status FROM users WHERE user_id = $1")
-            .bind(user.get())
-            .fetch_optional(pool)
-            .await?;
-    Ok(row.map_or((None, None), |(user_type, status)| {
-        (user_type.and_then(|word| word.parse().ok()), status.parse().ok())
-    }))
+pub(super) async fn standing(pool: &PgPool, user: UserId) -> Result<Option<Standing>, sqlx::Error> {
+    sqlx::query_as(
+        "SELECT u.user_type, u.status, coalesce(p.marketing_communication, false) AS marketing,
+                coalesce(p.promotional_offers, false) AS promotions
+         FROM users u LEFT JOIN user_preferences p USING (user_id) WHERE u.user_id = $1",
+    )
+    .bind(user.get())
+    .fetch_optional(pool)
+    .await
 }

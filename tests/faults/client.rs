@@ -73,6 +73,7 @@ enum Answer {
 
 impl Client {
     pub fn new(bases: Vec<String>, customers: Vec<Customer>) -> Client {
+        gencharge::platform::tls::use_ring();
         let http = reqwest::Client::builder().timeout(Duration::from_secs(30)).build().unwrap();
         let (sent, next, stop) = (Mutex::default(), AtomicUsize::new(0), AtomicBool::new(false));
         Client { bases, customers, http, sent, next, stop }

@@ -15,6 +15,7 @@ use gencharge::catalogue;
 use gencharge::cli::people::seed_people;
 use gencharge::config::{Config, Secret};
 use gencharge::platform::postgres::Database;
+use gencharge::platform::tls;
 use gencharge_actors::kernel::{Clock as _, ManualClock, Paise, SystemClock, SystemRandom};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -170,6 +171,7 @@ async fn remove_leftovers(admin: &mut PgConnection) {
 
 impl TestApp {
     async fn start(database: &Database, settings: &[(&str, &str)]) -> (Self, RunningApp) {
+        tls::use_ring();
         let folder = TempFolder::new("app");
         let mut all: Vec<(String, String)> = [
             ("GENCHARGE_BIND", "127.0.0.1:0"),

@@ -6,7 +6,7 @@ use actix::{Actor, AsyncContext, Context, Handler, Message, WrapFuture};
 use futures_util::future::BoxFuture;
 use tokio::time::timeout;
 
-use super::{NotificationStore, NotificationStoreError, notices_of};
+use super::{Hub, NotificationStore, NotificationStoreError, notices_of};
 use crate::relay::{Consumer, DeliverError, Delivery};
 use crate::runtime::{AskError, Gauge, Handle, Later, Lifecycle, Probe, later};
 
@@ -20,6 +20,7 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(12);
 /// Gauges: `written` (new notices), `repeated` (those that were there already), `deliveries`.
 pub struct NotificationActor {
     store: Arc<dyn NotificationStore>,
+    hub: Hub,
     written: Gauge,
     repeated: Gauge,
     deliveries: Gauge,
@@ -27,11 +28,12 @@ pub struct NotificationActor {
 }
 
 impl NotificationActor {
-    /// An actor that writes to `store`.
+    /// An actor that writes to `store` and tells `hub` of it.
     #[must_use]
-    pub fn new(store: Arc<dyn NotificationStore>, probe: &Probe) -> Self {
+    pub fn new(store: Arc<dyn NotificationStore>, hub: Hub, probe: &Probe) -> Self {
         Self {
             store,
+            hub,
             written: probe.gauge("written"),
             repeated: probe.gauge("repeated"),
             deliveries: probe.gauge("deliveries"),
@@ -62,7 +64,7 @@ impl Handler<Write> for NotificationActor {
         let again = delivery.iter().any(|batch| batch.again);
         let store = Arc::clone(&self.store);
         let (written, repeated) = (self.written.clone(), self.repeated.clone());
-        let probe = self.probe.clone();
+        let (hub, probe) = (self.hub.clone(), self.probe.clone());
         self.deliveries.add(1);
         let work = async move {
             if notices.is_empty() {
@@ -71,6 +73,7 @@ impl Handler<Write> for NotificationActor {
             let all = u64::try_from(notices.len()).unwrap_or(u64::MAX);
             let outcome = match timeout(WRITE_WITHIN, store.put(&notices, again)).await {
                 Ok(Ok(new)) => {
+                    hub.wake();
                     written.add(new);
                     repeated.add(all.saturating_sub(new));
                     Ok(())

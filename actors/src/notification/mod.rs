@@ -1,6 +1,7 @@
-//! Notices for people: which events make which, and the actor that writes them.
+//! Notices for people: which events make which, the actor that writes them, and the hub for those who listen.
 
 mod actor;
+mod hub;
 mod notice;
 mod port;
 mod rules;
@@ -8,6 +9,7 @@ mod rules;
 mod tests;
 
 pub use actor::{NotificationActor, Notifier, Write};
-pub use notice::{Notice, NoticeId, NoticeKind, NoticeStatus, Recipient, Sender};
-pub use port::{Audience, NoticePage, NotificationStore, NotificationStoreError};
+pub use hub::{Hub, HubActor, LISTENERS, LISTENERS_EACH, Listening, NoListening};
+pub use notice::{Channels, Notice, NoticeId, NoticeKind, NoticeStatus, Recipient, Sender};
+pub use port::{Audience, Change, NoticePage, NotificationStore, NotificationStoreError, Posted};
 pub use rules::{DIGEST_ABOVE, notices_of};

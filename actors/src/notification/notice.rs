@@ -25,6 +25,8 @@ pub(super) enum Part {
     Admins,
     /// To the administrators, for a whole batch; its cause is the batch.
     Digest,
+    /// An administrator's announcement; its cause is a random number.
+    Announcement,
 }
 
 impl Part {
@@ -34,6 +36,7 @@ impl Part {
             Self::Other => 2,
             Self::Admins => 3,
             Self::Digest => 4,
+            Self::Announcement => 5,
         }
     }
 }
@@ -45,6 +48,27 @@ impl NoticeId {
 
     pub(super) fn of_batch(batch_id: i64, at: DateTime<Utc>) -> Self {
         Self::made(batch_id, at, Part::Digest)
+    }
+
+    /// A new announcement's id; `random` keeps those of one second apart.
+    #[must_use]
+    pub fn of_announcement(random: i64, at: DateTime<Utc>) -> Self {
+        Self::made(random, at, Part::Announcement)
+    }
+
+    /// The id of 24 hex digits.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+        let mut bytes = [0; 12];
+        if text.len() != 24 {
+            return None;
+        }
+        for (place, pair) in bytes.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
+            let &[high, low] = pair else { return None };
+            *place = digit(high)? << 4 | digit(low)?;
+        }
+        Some(Self(bytes))
     }
 
     /// 4 bytes of seconds, 7 of the cause's id, 1 of the part. An id beyond 2^56 would take ages to reach.
@@ -112,6 +136,21 @@ impl Recipient {
         }
     }
 
+    /// The recipient of these words, as stored.
+    #[must_use]
+    pub fn of(kind: &str, id: Option<i64>) -> Option<Self> {
+        Some(match (kind, id) {
+            ("user", Some(id)) => Self::User(UserId(id)),
+            ("admin", Some(id)) => Self::Admin(AdminId(id)),
+            ("all_admin", None) => Self::AllAdmins,
+            ("all_user", None) => Self::AllUsers,
+            ("prepaid_users", None) => Self::PrepaidUsers,
+            ("postpaid_users", None) => Self::PostpaidUsers,
+            ("blocked", None) => Self::Blocked,
+            _ => return None,
+        })
+    }
+
     /// The number in `recipient_id`; groups have none.
     #[must_use]
     pub const fn id(self) -> Option<i64> {
@@ -164,6 +203,39 @@ pub enum NoticeKind {
     Email,
 }
 
+/// Where a copy of a notice goes besides the recipient's list.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Channels(u8);
+
+impl Channels {
+    /// Nowhere.
+    pub const NONE: Self = Self(0);
+    /// A text message.
+    pub const SMS: Self = Self(1);
+    /// An e-mail.
+    pub const EMAIL: Self = Self(2);
+    /// Both.
+    pub const ALL: Self = Self(3);
+
+    /// As stored.
+    #[must_use]
+    pub const fn bits(self) -> u8 {
+        self.0
+    }
+
+    /// From what was stored; unknown bits are dropped.
+    #[must_use]
+    pub const fn of_bits(bits: u8) -> Self {
+        Self(bits & Self::ALL.0)
+    }
+
+    /// Whether all of `other` is in it.
+    #[must_use]
+    pub const fn contain(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+}
+
 /// A notice, ready to be stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Notice {
@@ -185,4 +257,18 @@ pub struct Notice {
     pub created_at: DateTime<Utc>,
     /// Not shown before; `None`: at once.
     pub scheduled_at: Option<DateTime<Utc>>,
+    /// Where copies go.
+    pub channels: Channels,
+}
+
+impl From<UserId> for Recipient {
+    fn from(user: UserId) -> Self {
+        Self::User(user)
+    }
+}
+
+impl From<AdminId> for Recipient {
+    fn from(admin: AdminId) -> Self {
+        Self::Admin(admin)
+    }
 }

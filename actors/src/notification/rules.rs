@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use super::notice::Part;
-use super::{Notice, NoticeId, NoticeKind, NoticeStatus, Recipient, Sender};
+use super::{Channels, Notice, NoticeId, NoticeKind, NoticeStatus, Recipient, Sender};
 use crate::events::{Event, RechargeCompleted, SubscriptionActivated, SubscriptionExpired, WalletToppedUp};
 use crate::kernel::{EventId, PlanId, Source, SubscriptionId, SubscriptionStatus, TxnId};
 use crate::relay::ParsedBatch;
@@ -218,5 +218,6 @@ fn in_app(
         attachments,
         created_at: at,
         scheduled_at: None,
+        channels: Channels::NONE,
     }
 }

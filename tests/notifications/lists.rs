@@ -5,6 +5,7 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeDelta, Utc};
 use gencharge::notifications::{Notifications, PgNotificationStore};
 use gencharge_actors::kernel::{AdminId, Clock, SystemClock, UserId};
+use gencharge_actors::notification::Hub;
 use sqlx::PgPool;
 
 use crate::support::database::TestDatabase;
@@ -65,20 +66,23 @@ async fn everybody_sees_own_and_group_notices_newest_first_and_nobody_elses() {
     given.notice("due", "user", Some(5), Some(TimeDelta::minutes(1))).await;
     given.notice("not yet", "user", Some(5), Some(TimeDelta::days(1))).await;
 
-    let store = Arc::new(PgNotificationStore::new(pool.clone()));
-    let notifications = Notifications::new(store, pool.clone(), Arc::new(SystemClock));
-    let of_user = async |id| notifications.of_user(UserId(id), 0, 50).await.unwrap();
-    let five = of_user(5).await;
+    let hub = Hub::new(Arc::new(PgNotificationStore::new(pool.clone())));
+    let notifications = Notifications::new(hub, pool.clone(), Arc::new(SystemClock));
+    let of_user = async |id, offset, limit| {
+        let audience = notifications.audience_of_user(UserId(id)).await.unwrap();
+        notifications.page(&audience, offset, limit).await.unwrap()
+    };
+    let five = of_user(5, 0, 50).await;
     assert_eq!(texts(&five.documents), ["due", "prepaid", "all users", "user 5"]);
     assert_eq!(five.total, 4);
-    assert_eq!(texts(&of_user(6).await.documents), ["postpaid", "all users"]);
-    assert_eq!(texts(&of_user(7).await.documents), ["all users"]);
-    let admin = notifications.of_admin(AdminId(5), 0, 50).await.unwrap();
+    assert_eq!(texts(&of_user(6, 0, 50).await.documents), ["postpaid", "all users"]);
+    assert_eq!(texts(&of_user(7, 0, 50).await.documents), ["all users"]);
+    let admin = notifications.page(&Notifications::audience_of_admin(AdminId(5)), 0, 50).await.unwrap();
     assert_eq!(texts(&admin.documents), ["all admins", "admin 5"]);
 
-    let second = notifications.of_user(UserId(5), 1, 2).await.unwrap();
+    let second = of_user(5, 1, 2).await;
     assert_eq!((texts(&second.documents), second.total), (vec!["prepaid", "all users"], 4));
-    let beyond = notifications.of_user(UserId(5), 100, 2).await.unwrap();
+    let beyond = of_user(5, 100, 2).await;
     assert_eq!((beyond.documents.len(), beyond.total), (0, 4));
 
     let mut keys: Vec<_> = five.documents[3].as_object().unwrap().keys().cloned().collect();
