@@ -4,7 +4,7 @@ use actix_web::web::Bytes;
 use actix_web::{HttpRequest, HttpResponse, web};
 use gencharge_actors::notification::{Audience, Change, NoticeId};
 
-use super::shape::{Deleted, DeleteNotification, NotificationDocument};
+use super::shape::{DeleteNotification, Deleted, NotificationDocument};
 use super::{Notifications, stream};
 use crate::auth::Principal;
 use crate::http::Problem;

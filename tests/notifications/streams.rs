@@ -28,12 +28,10 @@ pub struct Stream {
     text: String,
 }
 
-
 impl Stream {
     /// Opens it, and waits for the event `ready`, which is answered too.
     pub async fn open(app: &TestApp, base: &str, token: &str, last: Option<&str>) -> (Stream, Event) {
-        let mut request =
-            app.request(Method::GET, &format!("{base}/notification/stream")).bearer_auth(token);
+        let mut request = app.request(Method::GET, &format!("{base}/notification/stream")).bearer_auth(token);
         if let Some(last) = last {
             request = request.header("Last-Event-ID", last);
         }
