@@ -9,12 +9,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use arc_swap::ArcSwap;
-use gencharge_actors::kernel::{AccountStatus, AdminId, Clock, PhoneNumber, UserId};
+use gencharge_actors::kernel::{AccountStatus, Actor, AdminId, Clock, PhoneNumber, UserId};
 use sqlx::PgPool;
 use uuid::Uuid;
 
 use super::token::{AccessClaims, Keys, SubjectKind};
 use crate::access::{AccessBook, Action, Resource, Role};
+use crate::audit::Entry;
 use crate::http::Problem;
 
 /// A signed-in customer. As a handler's argument: 401 without a valid token, 403 for an administrator's.
@@ -48,6 +49,11 @@ impl Administrator {
     /// `forbidden`.
     pub fn require(&self, resource: Resource, action: Action) -> Result<(), Problem> {
         if self.role.permissions.allow(resource, action) { Ok(()) } else { Err(Problem::forbidden()) }
+    }
+
+    /// An entry for the audit log about something that this administrator does.
+    pub fn audits(&self, action: &'static str, service: &'static str, target: impl Into<String>) -> Entry {
+        Entry::new(Actor::Admin(self.admin_id), &self.role.name, action, service, target)
     }
 }
 

@@ -14,6 +14,7 @@ use super::session::{self, Login, Rotation, Span};
 use super::signup::{self, Registration, SignedUp};
 use super::sms::{Sms, SmsQueue, SmsQueueFull};
 use super::token::{CUSTOMER_ROLE, Keys, Subject, SubjectKind};
+use crate::audit::{self, Entry};
 use crate::users::{self, Profile};
 
 /// The figures of sign-in.
@@ -277,9 +278,12 @@ impl Auth {
             gate.revoke_session(session, until.timestamp());
             return Ok(());
         }
-        let (kind, id) = session::holder(pool, session, now).await?.ok_or(AuthError::InvalidToken)?;
+        let holder = session::holder(pool, session, now).await?.ok_or(AuthError::InvalidToken)?;
         let mut tx = pool.begin().await?;
-        let ended = session::end_all(&mut tx, kind, id, "logout_all", now).await?;
+        let ended = session::end_all(&mut tx, holder.kind, holder.id, "logout_all", now).await?;
+        let actor = holder.kind.actor(holder.id);
+        let entry = Entry { actor, role: holder.role, ..session::audited("LOGOUT_ALL", session) };
+        audit::record(&mut tx, now, entry).await?;
         tx.commit().await?;
         for (session, until) in ended {
             gate.revoke_session(session, until.timestamp());

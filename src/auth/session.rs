@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::listener::{CHANNEL, Hint};
 use super::token::{CUSTOMER_ROLE, RefreshClaims, Subject, SubjectKind};
+use crate::audit::{self, Entry};
 
 /// How long the predecessor of the current refresh token still gives the same successor (a lost answer, two tabs).
 pub const REUSE_GRACE: TimeDelta = TimeDelta::seconds(10);
@@ -73,7 +74,9 @@ pub(super) async fn login(
              INSERT INTO sessions (session_id, subject_kind, subject_id, rotated_at, access_expires_at, \
                                    refresh_expires_at, login_time, last_active) \
              SELECT $5, s.kind, s.id, $4, $6, $7, $4, $4 FROM subject s, code WHERE code.used AND s.status = 'active') \
-         SELECT s.kind, s.id, s.phone, s.role, s.status FROM subject s, code WHERE code.used",
+         SELECT s.kind, s.id, s.phone, s.role, s.status, CASE WHEN s.status <> 'deactive' THEN \
+             audit_append($4, s.kind, s.id, s.role, CASE s.status WHEN 'active' THEN $8 ELSE $9 END) END \
+         FROM subject s, code WHERE code.used",
     )
     .bind(phone.e164())
     .bind(hash)
@@ -82,6 +85,8 @@ pub(super) async fn login(
     .bind(span.session)
     .bind(span.access_until)
     .bind(span.refresh_until)
+    .bind(audited("LOGIN", span.session).event(span.now).data_json())
+    .bind(audited("LOGIN", span.session).ended("blocked").event(span.now).data_json())
     .fetch_optional(pool)
     .await?;
     Ok(match row.and_then(SubjectRow::subject) {
@@ -90,6 +95,17 @@ pub(super) async fn login(
         Some((_, AccountStatus::Blocked)) => Login::Blocked,
         None => Login::Refused,
     })
+}
+
+/// An entry for the audit log about a session. Where only SQL knows whose it is, `audit_append` says so.
+pub(super) fn audited(action: &'static str, session: Uuid) -> Entry {
+    Entry::by_system(action, "auth", format!("session/{session}"))
+}
+
+/// The same about a session of someone known.
+fn audited_of(subject: &Subject, action: &'static str, session: Uuid) -> Entry {
+    let actor = subject.kind.actor(subject.id);
+    Entry { actor, role: subject.role.clone(), ..audited(action, session) }
 }
 
 /// Opens a session for a subject that has been checked in the same transaction.
@@ -105,9 +121,9 @@ pub(super) async fn open(db: &mut PgConnection, subject: &Subject, span: Span) -
     .bind(span.now)
     .bind(span.access_until)
     .bind(span.refresh_until)
-    .execute(db)
+    .execute(&mut *db)
     .await?;
-    Ok(())
+    audit::record(db, span.now, audited_of(subject, "LOGIN", span.session)).await
 }
 
 /// What a refresh token came to.
@@ -207,6 +223,10 @@ async fn not_current(pool: &PgPool, claims: &RefreshClaims, span: Span) -> Resul
     if !just_now {
         revoke_in(&mut tx, claims.session, "refresh_token_reused", span.now).await?;
         Hint::Session(claims.session, row.access_expires_at.timestamp()).notify(&mut tx).await?;
+        if let Some(subject) = subject_of(&row.subject_kind, row.subject_id, row.phone, row.role) {
+            let entry = audited_of(&subject, "REFRESH", claims.session).ended("token_reused");
+            audit::record(&mut tx, span.now, entry).await?;
+        }
         tx.commit().await?;
         return Ok(Rotation::Reused { access_until: row.access_expires_at });
     }
@@ -249,19 +269,25 @@ pub(super) async fn end(
     session: Uuid,
     now: DateTime<Utc>,
 ) -> Result<Option<DateTime<Utc>>, sqlx::Error> {
-    let ended: Option<(DateTime<Utc>, ())> = sqlx::query_as(
+    let ended: Option<(DateTime<Utc>, (), ())> = sqlx::query_as(
         "WITH ended AS ( \
              UPDATE sessions SET revoked_at = $2, revoked_reason = 'logout' \
-             WHERE session_id = $1 AND revoked_at IS NULL AND refresh_expires_at > $2 RETURNING access_expires_at) \
+             WHERE session_id = $1 AND revoked_at IS NULL AND refresh_expires_at > $2 \
+             RETURNING access_expires_at, subject_kind, subject_id) \
          SELECT access_expires_at, \
-                pg_notify($3, 's:' || $1::text || ':' || EXTRACT(epoch FROM access_expires_at)::bigint) FROM ended",
+                pg_notify($3, 's:' || $1::text || ':' || EXTRACT(epoch FROM access_expires_at)::bigint), \
+                audit_append($2, subject_kind, subject_id, COALESCE(role_name, $5), $4) \
+         FROM ended \
+         LEFT JOIN admins ON subject_kind = 'admin' AND admin_id = subject_id LEFT JOIN roles USING (role_id)",
     )
     .bind(session)
     .bind(now)
     .bind(CHANNEL)
+    .bind(audited("LOGOUT", session).event(now).data_json())
+    .bind(CUSTOMER_ROLE)
     .fetch_optional(pool)
     .await?;
-    Ok(ended.map(|(access_until, ())| access_until))
+    Ok(ended.map(|(access_until, (), ())| access_until))
 }
 
 /// Ends every session of a subject, within the caller's transaction, and tells the other processes when it commits.
@@ -296,21 +322,30 @@ pub async fn end_all(
     Ok(ended)
 }
 
+/// Whose a session is.
+pub(super) struct Holder {
+    pub kind: SubjectKind,
+    pub id: i64,
+    pub role: String,
+}
+
 /// The session's subject, if the session holds.
 pub(super) async fn holder(
     pool: &PgPool,
     session: Uuid,
     now: DateTime<Utc>,
-) -> Result<Option<(SubjectKind, i64)>, sqlx::Error> {
-    let row: Option<(String, i64)> = sqlx::query_as(
-        "SELECT subject_kind, subject_id FROM sessions \
+) -> Result<Option<Holder>, sqlx::Error> {
+    let row: Option<(String, i64, Option<String>)> = sqlx::query_as(
+        "SELECT subject_kind, subject_id, role_name FROM sessions \
+         LEFT JOIN admins ON subject_kind = 'admin' AND admin_id = subject_id LEFT JOIN roles USING (role_id) \
          WHERE session_id = $1 AND revoked_at IS NULL AND refresh_expires_at > $2",
     )
     .bind(session)
     .bind(now)
     .fetch_optional(pool)
     .await?;
-    Ok(row.map(|(kind, id)| {
-        (if kind == SubjectKind::Admin.as_str() { SubjectKind::Admin } else { SubjectKind::User }, id)
+    Ok(row.map(|(kind, id, role)| {
+        let kind = if kind == SubjectKind::Admin.as_str() { SubjectKind::Admin } else { SubjectKind::User };
+        Holder { kind, id, role: role.unwrap_or_else(|| CUSTOMER_ROLE.to_owned()) }
     }))
 }

@@ -1,12 +1,14 @@
 //! New customers: the bare one that a signup code makes, and the registration that completes it.
 
 use chrono::{DateTime, Utc};
-use gencharge_actors::kernel::{Paise, PhoneNumber, Random, UserId, UserType};
+use gencharge_actors::kernel::{Actor, Paise, PhoneNumber, Random, UserId, UserType};
 use sqlx::PgPool;
 
 use super::otp::MAX_TRIES;
 use super::service::AuthError;
-use super::session::Span;
+use super::session::{Span, audited};
+use super::token::CUSTOMER_ROLE;
+use crate::audit::{self, Entry};
 use crate::users::{self, EmailAddress, PersonName, Profile};
 
 /// What a signup came to.
@@ -62,7 +64,7 @@ async fn try_sign_up(
     hash: &[u8],
     span: Span,
 ) -> Result<SignedUp, sqlx::Error> {
-    let row: Option<(bool, Option<i64>)> = sqlx::query_as(
+    let row: Option<(bool, Option<i64>, Option<()>)> = sqlx::query_as(
         "WITH code AS ( \
              UPDATE otp_codes SET tries = tries + 1, used = (code_hash = $2) \
              WHERE phone = $1 AND purpose = 'signup' AND NOT used AND tries < $3 AND expires_at > $4 \
@@ -79,7 +81,9 @@ async fn try_sign_up(
              INSERT INTO sessions (session_id, subject_kind, subject_id, rotated_at, access_expires_at, \
                                    refresh_expires_at, login_time, last_active) \
              SELECT $5, 'user', user_id, $4, $6, $7, $4, $4 FROM made) \
-         SELECT code.used, made.user_id FROM code LEFT JOIN made ON true",
+         SELECT code.used, made.user_id, \
+             CASE WHEN made.user_id IS NOT NULL THEN audit_append($4, 'user', made.user_id, 'user', $9) END \
+         FROM code LEFT JOIN made ON true",
     )
     .bind(phone.e164())
     .bind(hash)
@@ -89,12 +93,13 @@ async fn try_sign_up(
     .bind(span.access_until)
     .bind(span.refresh_until)
     .bind(referral_code)
+    .bind(audited("SIGNUP", span.session).event(span.now).data_json())
     .fetch_optional(pool)
     .await?;
     Ok(match row {
-        Some((true, Some(user))) => SignedUp::Open(UserId(user)),
-        Some((true, None)) => SignedUp::Taken,
-        Some((false, _)) | None => SignedUp::Refused,
+        Some((true, Some(user), _)) => SignedUp::Open(UserId(user)),
+        Some((true, None, _)) => SignedUp::Taken,
+        Some((false, ..)) | None => SignedUp::Refused,
     })
 }
 
@@ -169,6 +174,9 @@ pub(super) async fn register(
             .execute(&mut *tx)
             .await?;
     }
+    let entry =
+        Entry::new(Actor::User(user), CUSTOMER_ROLE, "REGISTER", "auth", format!("user/{}", user.get()));
+    audit::record(&mut tx, now, entry).await?;
     let profile = users::find(&mut tx, user).await?.ok_or(AuthError::NoSuchCustomer)?;
     tx.commit().await?;
     Ok(profile)

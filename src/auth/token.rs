@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, Utc};
-use gencharge_actors::kernel::PhoneNumber;
+use gencharge_actors::kernel::{Actor, AdminId, PhoneNumber, UserId};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header};
 use serde::{Deserialize, Serialize};
@@ -36,6 +36,15 @@ impl SubjectKind {
         match self {
             Self::User => "user",
             Self::Admin => "admin",
+        }
+    }
+
+    /// Whoever has this id.
+    #[must_use]
+    pub const fn actor(self, id: i64) -> Actor {
+        match self {
+            Self::User => Actor::User(UserId(id)),
+            Self::Admin => Actor::Admin(AdminId(id)),
         }
     }
 }

@@ -149,6 +149,7 @@ fn tags(paths: &BTreeMap<String, Map<String, Value>>) -> Vec<Value> {
         "Offers" => "Discounts and rewards on plans",
         "Recharge" => "Recharges, top-ups, subscriptions and transactions",
         "Notifications" => "Messages to customers and administrators",
+        "Audit" => "Who changed what, and who signed in",
         "Operations" => "For those who run the service",
         _ => "",
     };

@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use actix_web::HttpRequest;
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, Days, NaiveDate, NaiveDateTime, Utc};
 use gencharge_actors::kernel::{Paise, PhoneNumber};
 
 use super::list::Cursor;
@@ -143,17 +143,26 @@ impl Params {
         self.parsed(name, "must be a day such as 2026-01-31")
     }
 
-    /// A moment (RFC 3339), or a day (its first moment, UTC).
+    /// A moment (RFC 3339; UTC when it names no offset), or a day (its first moment, UTC).
     pub fn moment(&mut self, name: &str) -> Option<DateTime<Utc>> {
+        self.moment_or_day(name, 0)
+    }
+
+    /// The moment before which something is to be: as given, or the first after the given day, UTC.
+    pub fn end_moment(&mut self, name: &str) -> Option<DateTime<Utc>> {
+        self.moment_or_day(name, 1)
+    }
+
+    fn moment_or_day(&mut self, name: &str, days: u64) -> Option<DateTime<Utc>> {
         let text = self.text(name)?;
-        let moment = text.parse().ok().or_else(|| {
-            text.parse::<NaiveDate>()
-                .ok()
-                .and_then(|day| day.and_hms_opt(0, 0, 0))
-                .map(|naive| naive.and_utc())
-        });
+        let day = |text: &str| {
+            let day = text.parse::<NaiveDate>().ok()?.checked_add_days(Days::new(days))?;
+            day.and_hms_opt(0, 0, 0).map(|naive| naive.and_utc())
+        };
+        let naive = |text: &str| Some(text.parse::<NaiveDateTime>().ok()?.and_utc());
+        let moment = text.parse().ok().or_else(|| naive(text)).or_else(|| day(text));
         if moment.is_none() {
-            self.fault(name, "must be a time such as 2026-01-31T10:00:00Z");
+            self.fault(name, "must be a time such as 2026-01-31T10:00:00Z or a day");
         }
         moment
     }

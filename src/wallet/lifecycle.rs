@@ -10,6 +10,7 @@ use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, PgPool, Row};
 
 use super::store::rows;
+use crate::platform::bus::outbox;
 
 /// Numbers that are due. Those a wallet batch holds are left to it: it brings them up to date itself.
 const DUE: &str = "\
@@ -49,15 +50,6 @@ const SETTLED: &str = "\
 DELETE FROM line_wakeups u USING wallets w
 WHERE u.phone = ANY($1) AND w.phone = u.phone AND (w.active_subscription_id IS NOT NULL OR w.queued = 0)";
 
-const TELL: &str = "\
-WITH batch AS (
-    INSERT INTO outbox_batches (batch_id, created_at, events)
-    VALUES (nextval('outbox_batch_id_seq'), $1, cardinality($2::text[])) RETURNING batch_id
-), ids AS MATERIALIZED (SELECT nextval('event_id_seq') AS first)
-INSERT INTO outbox_events (event_id, batch_id, created_at, type, txn_id, data)
-SELECT ids.first + n.position - 1, batch.batch_id, $1, n.type, n.txn_id, n.data
-FROM batch, ids, unnest($2::text[], $3::bigint[], $4::text[]) WITH ORDINALITY AS n (type, txn_id, data, position)";
-
 /// Brings the locked `phones` up to date as of `now`: their plans, their wallet rows, and the events that tell of it.
 pub(super) async fn advance(
     connection: &mut PgConnection,
@@ -72,7 +64,7 @@ pub(super) async fn advance(
     for row in &begun {
         events.push(activated(row, now)?);
     }
-    tell(connection, &events, now).await?;
+    outbox::append(connection, now, &events).await?;
     Ok(events.len())
 }
 
@@ -83,27 +75,10 @@ pub(super) async fn tell_superseded(
     now: DateTime<Utc>,
 ) -> Result<(), sqlx::Error> {
     let events = rows.iter().map(|row| expired(row, now, true)).collect::<Result<Vec<_>, _>>()?;
-    tell(connection, &events, now).await
+    outbox::append(connection, now, &events).await
 }
 
-async fn tell(
-    connection: &mut PgConnection,
-    events: &[(Event, TxnId)],
-    now: DateTime<Utc>,
-) -> Result<(), sqlx::Error> {
-    if !events.is_empty() {
-        sqlx::query(TELL)
-            .bind(now)
-            .bind(events.iter().map(|(event, _)| event.type_name()).collect::<Vec<_>>())
-            .bind(events.iter().map(|(_, txn)| txn.get()).collect::<Vec<_>>())
-            .bind(events.iter().map(|(event, _)| event.data_json()).collect::<Vec<_>>())
-            .execute(connection)
-            .await?;
-    }
-    Ok(())
-}
-
-fn expired(row: &PgRow, now: DateTime<Utc>, superseded: bool) -> Result<(Event, TxnId), sqlx::Error> {
+fn expired(row: &PgRow, now: DateTime<Utc>, superseded: bool) -> Result<(Event, Option<TxnId>), sqlx::Error> {
     let txn_id = TxnId(row.try_get(1)?);
     let event = SubscriptionExpired {
         subscription_id: SubscriptionId(row.try_get(0)?),
@@ -116,10 +91,10 @@ fn expired(row: &PgRow, now: DateTime<Utc>, superseded: bool) -> Result<(Event, 
         valid_to: row.try_get(6)?,
         occurred_at: now,
     };
-    Ok((Event::SubscriptionExpired(event), txn_id))
+    Ok((Event::SubscriptionExpired(event), Some(txn_id)))
 }
 
-fn activated(row: &PgRow, now: DateTime<Utc>) -> Result<(Event, TxnId), sqlx::Error> {
+fn activated(row: &PgRow, now: DateTime<Utc>) -> Result<(Event, Option<TxnId>), sqlx::Error> {
     let txn_id = TxnId(row.try_get(1)?);
     let event = SubscriptionActivated {
         subscription_id: SubscriptionId(row.try_get(0)?),
@@ -132,7 +107,7 @@ fn activated(row: &PgRow, now: DateTime<Utc>) -> Result<(Event, TxnId), sqlx::Er
         valid_to: row.try_get(6)?,
         occurred_at: now,
     };
-    Ok((Event::SubscriptionActivated(event), txn_id))
+    Ok((Event::SubscriptionActivated(event), Some(txn_id)))
 }
 
 /// The lifecycle actor's store.

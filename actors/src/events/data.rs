@@ -6,11 +6,12 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::wire;
 use crate::kernel::{
-    OfferId, Paise, PaymentMethod, PhoneNumber, PlanId, Reason, Source, SubscriptionId, SubscriptionStatus,
-    TxnId, UserId,
+    Actor, OfferId, Paise, PaymentMethod, PhoneNumber, PlanId, Reason, Source, SubscriptionId,
+    SubscriptionStatus, TxnId, UserId,
 };
 
 /// How a partner knows the message that it sent.
@@ -226,6 +227,31 @@ pub struct PartnerFunded {
     #[schemars(schema_with = "wire::amount::schema")]
     pub amount: Paise,
     /// The transaction's time.
+    #[serde(with = "wire::moment")]
+    #[schemars(schema_with = "wire::moment::schema")]
+    pub occurred_at: DateTime<Utc>,
+}
+
+/// `gencharge.audit.recorded.v1`: someone changed something, signed in or was refused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct AuditRecorded {
+    /// Who: `US_<id>`, `AD_<id>` or `SYSTEM`.
+    #[serde(with = "wire::text")]
+    #[schemars(with = "String")]
+    pub actor: Actor,
+    /// The administrator's role at that time, or `user`.
+    pub role: String,
+    /// What was done: `UPDATE_PLAN`.
+    pub action: String,
+    /// The part of the system: `plans`.
+    pub service: String,
+    /// What it was done to: `plan/4`. Never a phone number.
+    pub target: String,
+    /// `success`, or why not: `blocked`.
+    pub status: String,
+    /// The fields set and their new values, or other particulars. Never a secret.
+    pub changes: Value,
+    /// When.
     #[serde(with = "wire::moment")]
     #[schemars(schema_with = "wire::moment::schema")]
     pub occurred_at: DateTime<Utc>,

@@ -8,8 +8,8 @@ mod envelope;
 mod wire;
 
 pub use data::{
-    CommandFailed, PartnerFunded, RechargeCompleted, RequestRef, SubscriptionActivated, SubscriptionExpired,
-    WalletToppedUp,
+    AuditRecorded, CommandFailed, PartnerFunded, RechargeCompleted, RequestRef, SubscriptionActivated,
+    SubscriptionExpired, WalletToppedUp,
 };
 pub use envelope::{CloudEvent, SOURCE};
 
@@ -80,6 +80,8 @@ events! {
     SubscriptionExpired(SubscriptionExpired), SUBSCRIPTION_EXPIRED = "gencharge.subscription.expired.v1", 320;
     /// A partner's money came in.
     PartnerFunded(PartnerFunded), PARTNER_FUNDED = "gencharge.partner.funded.v1", 160;
+    /// Someone changed something, signed in or was refused.
+    AuditRecorded(AuditRecorded), AUDIT_RECORDED = "gencharge.audit.recorded.v1", 320;
 }
 
 /// The text is not an event that this version knows.

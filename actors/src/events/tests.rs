@@ -3,8 +3,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::kernel::{
-    EventId, OfferId, Paise, PaymentMethod, PhoneNumber, PlanId, Reason, Source, SubscriptionId,
-    SubscriptionStatus, TxnId, UserId,
+    Actor, AdminId, EventId, OfferId, Paise, PaymentMethod, PhoneNumber, PlanId, Reason, Source,
+    SubscriptionId, SubscriptionStatus, TxnId, UserId,
 };
 
 fn moment() -> impl Strategy<Value = DateTime<Utc>> {
@@ -69,7 +69,7 @@ prop_compose! {
 
 prop_compose! {
     fn other()(
-        which in 0..6,
+        which in 0..7,
         (a, b, c, d) in any::<(i64, i64, i64, i64)>(),
         phone in phone(),
         amount in amount(),
@@ -94,8 +94,14 @@ prop_compose! {
             2 => Event::RechargeFailed(CommandFailed { partner_id: user_id, code, detail, occurred_at, request }),
             3 => Event::TopUpFailed(CommandFailed { partner_id: user_id, code, detail, occurred_at, request }),
             4 => Event::PartnerFunded(PartnerFunded { txn_id, wallet_seq: a, partner_id: user_id, amount, occurred_at }),
-            _ => Event::SubscriptionExpired(SubscriptionExpired {
+            5 => Event::SubscriptionExpired(SubscriptionExpired {
                 subscription_id, txn_id, user_id, phone, plan_id, plan_name, superseded: flag, valid_to, occurred_at,
+            }),
+            _ => Event::AuditRecorded(AuditRecorded {
+                actor: if flag { Actor::Admin(AdminId(a & i64::MAX)) } else { Actor::System },
+                role: "Manager".to_owned(), action: "UPDATE_PLAN".to_owned(), service: "plans".to_owned(),
+                target: format!("plan/{d}"), status: "success".to_owned(),
+                changes: serde_json::json!({ "plan_name": plan_name, "price": c }), occurred_at,
             }),
         }
     }

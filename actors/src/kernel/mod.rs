@@ -1,5 +1,6 @@
 //! What every feature shares: money, phone numbers, ids, vocabulary, time and randomness.
 
+mod actor;
 mod clock;
 mod idempotency;
 mod ids;
@@ -7,6 +8,7 @@ mod money;
 mod phone;
 mod vocabulary;
 
+pub use actor::{Actor, UnknownActor};
 pub use clock::{Clock, ManualClock, Random, SeededRandom, SystemClock, SystemRandom};
 pub use idempotency::{Digest128, IdempotencyKey, InvalidKey, KeyScope};
 pub use ids::{AccountId, AdminId, EventId, OfferId, PlanId, SubscriptionId, TxnId, UserId, WalletId};

@@ -31,6 +31,8 @@ pub fn notices_of(batch: &ParsedBatch) -> Vec<Notice> {
             Event::SubscriptionExpired(expired) => notices.push(for_expiry(id, expired)),
             // Partners hear of them by message.
             Event::RechargeFailed(_) | Event::TopUpFailed(_) | Event::PartnerFunded(_) => {}
+            // The audit log has them.
+            Event::AuditRecorded(_) => {}
         }
     }
     if digested && batch.leads {

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use futures_util::future::BoxFuture;
+use gencharge_actors::events::Event;
 use gencharge_actors::kernel::{EventId, TxnId};
 use gencharge_actors::relay::{Batch, ClaimLimits, Outbox, OutboxError, OutboxEvent, Standing};
-use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{PgConnection, PgPool};
 
 /// The outbox's tables behind the relay's port.
 #[derive(Clone, Debug)]
@@ -41,6 +42,29 @@ pub fn relay_pool(options: PgConnectOptions) -> PgPool {
         .acquire_timeout(Duration::from_secs(5))
         .test_before_acquire(false)
         .connect_lazy_with(options)
+}
+
+/// Writes events, each with the transaction behind it, as one batch in the caller's transaction. They are delivered
+/// within some 200 ms of its commit.
+///
+/// # Errors
+/// Those of the database.
+pub async fn append(
+    db: &mut PgConnection,
+    now: DateTime<Utc>,
+    events: &[(Event, Option<TxnId>)],
+) -> Result<(), sqlx::Error> {
+    if events.is_empty() {
+        return Ok(());
+    }
+    sqlx::query("SELECT outbox_append($1, $2, $3, $4)")
+        .bind(now)
+        .bind(events.iter().map(|(event, _)| event.type_name()).collect::<Vec<_>>())
+        .bind(events.iter().map(|(_, txn)| txn.map(TxnId::get)).collect::<Vec<_>>())
+        .bind(events.iter().map(|(event, _)| event.data_json()).collect::<Vec<_>>())
+        .execute(db)
+        .await?;
+    Ok(())
 }
 
 impl PgOutbox {
