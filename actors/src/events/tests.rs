@@ -120,7 +120,10 @@ proptest! {
             Event::RechargeCompleted(data) => data.request.clone(),
             Event::WalletToppedUp(data) => data.request.clone(),
             Event::RechargeFailed(data) | Event::TopUpFailed(data) => Some(data.request.clone()),
-            Event::SubscriptionActivated(_) | Event::SubscriptionExpired(_) | Event::PartnerFunded(_) => None,
+            Event::SubscriptionActivated(_)
+            | Event::SubscriptionExpired(_)
+            | Event::PartnerFunded(_)
+            | Event::AuditRecorded(_) => None,
         };
         prop_assert_eq!(addressee(&event.data_json()), partner.map(|request| request.partner.to_string()));
     }
