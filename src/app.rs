@@ -20,6 +20,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use utoipa::OpenApi as _;
 
+use crate::audit::{self, AuditLog};
 use crate::auth::{self, Auth, CookieRules, Gate, Keys, Rules, SmsFile, SmsQueue, UnusableSecret, listener};
 use crate::catalogue::{self, CatalogueStore, PublicLists};
 use crate::config::{Config, Secret};
@@ -127,6 +128,7 @@ struct Services {
     catalogue: CatalogueStore,
     public_lists: PublicLists,
     notifications: Notifications,
+    audit_log: AuditLog,
     recharge: RechargeService,
 }
 
@@ -180,6 +182,7 @@ impl Services {
             catalogue,
             public_lists,
             notifications,
+            audit_log: AuditLog::new(Arc::clone(&stores.documents)),
             recharge,
         })
     }
@@ -194,6 +197,7 @@ impl Services {
             .app_data(web::Data::new(self.catalogue.clone()))
             .app_data(web::Data::new(self.public_lists.clone()))
             .app_data(web::Data::new(self.notifications.clone()))
+            .app_data(web::Data::new(self.audit_log.clone()))
             .app_data(web::Data::new(self.recharge.clone()));
     }
 }
@@ -219,6 +223,7 @@ fn features(cfg: &mut web::ServiceConfig) {
         .configure(notifications::routes)
         .configure(auth::routes)
         .configure(users::routes)
+        .configure(audit::routes)
         .configure(operations::routes);
 }
 
@@ -233,6 +238,7 @@ pub fn openapi_document() -> serde_json::Value {
         catalogue::Docs::openapi(),
         notifications::Docs::openapi(),
         recharge::Docs::openapi(),
+        audit::Docs::openapi(),
         operations::Docs::openapi(),
     ])
 }

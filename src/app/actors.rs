@@ -1,5 +1,5 @@
 //! The supervised actors, and who feeds whom: wallets write the outbox and wake the relay, the relay hands events to the
-//! bus, the bus to the notification actor.
+//! bus, the bus to the notification actor and the audit log.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +15,7 @@ use sqlx::PgPool;
 
 use super::Parts;
 use super::stores::{COLLECTIONS, Stores};
+use crate::audit::AuditWriter;
 use crate::notifications::PgNotificationStore;
 use crate::platform::bus::outbox::{PgOutbox, relay_pool};
 use crate::platform::documents::upkeep::DocumentUpkeep;
@@ -39,7 +40,7 @@ pub fn start(
 ) -> Result<Wallets<PgWalletStore>, StartError> {
     let relay_pool = relay_pool(parts.pool.connect_options().as_ref().clone());
     let signal = OutboxSignal::default();
-    start_relay(universe, parts, &relay_pool, &signal, hub)?;
+    start_relay(universe, parts, stores, (&relay_pool, &signal), hub)?;
     start_upkeep(universe, parts, stores, relay_pool)?;
     let (pool, clock) = (parts.pool.clone(), Arc::clone(&parts.clock));
     universe.supervise(Spec::new("lifecycle"), move |probe| {
@@ -74,8 +75,8 @@ fn start_wallets(
 fn start_relay(
     universe: &Universe,
     parts: &Parts,
-    pool: &PgPool,
-    signal: &OutboxSignal,
+    stores: &Stores,
+    (pool, signal): (&PgPool, &OutboxSignal),
     hub: &Hub,
 ) -> Result<(), StartError> {
     let (store, hub) = (PgNotificationStore::new(pool.clone()), hub.clone());
@@ -85,8 +86,10 @@ fn start_relay(
         NotificationActor::new(Arc::new(store.clone()), hub.clone(), probe)
     })?;
     let (pool, signal, clock) = (pool.clone(), signal.clone(), Arc::clone(&parts.clock));
+    let documents = Arc::clone(&stores.documents);
     universe.supervise(Spec::new("relay").stage(Stage::Outflow), move |probe| {
-        let bus = LocalBus::new(vec![Arc::new(Notifier::new(notifications.clone()))]);
+        let audit = Arc::new(AuditWriter::new(Arc::clone(&documents)));
+        let bus = LocalBus::new(vec![Arc::new(Notifier::new(notifications.clone())), audit]);
         let outbox = PgOutbox::new(pool.clone());
         let relay = Relay::new(Arc::new(outbox), Arc::new(bus), Arc::clone(&clock), RelaySettings::default());
         RelayActor::new(relay, signal.clone(), Pace::default(), probe)

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use sqlx::PgPool;
 
+use crate::audit::AUDIT_LOGS;
 use crate::platform::documents::postgres::PgDocumentStore;
 use crate::platform::documents::{Collection, DocumentError, DocumentStore};
 
 /// Every collection that a feature keeps documents in.
-pub const COLLECTIONS: &[&Collection] = &[];
+pub const COLLECTIONS: &[&Collection] = &[&AUDIT_LOGS];
 
 /// The stores behind the ports; clones share them.
 #[derive(Clone)]

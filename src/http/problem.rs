@@ -5,8 +5,6 @@ use actix_web::{HttpResponse, HttpResponseBuilder, ResponseError};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::platform::documents::DocumentError;
-
 macro_rules! codes {
     ($($(#[$doc:meta])* $name:ident = $code:literal, $status:ident, $title:literal;)*) => {
         /// Every way an operation can refuse or fail. The words are stable: clients may branch on them.
@@ -260,25 +258,6 @@ impl From<sqlx::Error> for Problem {
         }
         tracing::error!(error = %error, "database.error");
         Self::internal()
-    }
-}
-
-/// A document store's failure, told without internals.
-impl From<DocumentError> for Problem {
-    fn from(error: DocumentError) -> Self {
-        match error {
-            DocumentError::Unavailable(reason) => {
-                tracing::warn!(error.message = %reason, "documents.unavailable");
-                Self::new(Code::Unavailable, "The document store is away for a moment: try again shortly")
-            }
-            DocumentError::Refused(reason) => {
-                tracing::error!(error.message = %reason, "documents.error");
-                Self::new(
-                    Code::Internal,
-                    "Something went wrong on our side; it has been logged under the request id",
-                )
-            }
-        }
     }
 }
 
