@@ -75,7 +75,8 @@ impl PgOutbox {
     }
 
     async fn claim_rows(&self, limits: ClaimLimits, lease: Duration) -> Result<Vec<Claimed>, sqlx::Error> {
-        // Rows locked and not chosen are let go by the commit.
+        // Rows locked and not chosen are let go by the commit. The chosen ones are named by an array, which only an index
+        // condition can use: a join planned while the table was known to be empty would walk all of it for every batch.
         sqlx::query_as(
             "WITH waiting AS MATERIALIZED (
                  SELECT batch_id, events FROM outbox_batches
@@ -89,7 +90,7 @@ impl PgOutbox {
              )
              UPDATE outbox_batches AS b
              SET claimed_until = now() + $3 * interval '1 millisecond', attempts = b.attempts + 1
-             FROM chosen WHERE b.batch_id = chosen.batch_id
+             WHERE b.batch_id = ANY(ARRAY(SELECT batch_id FROM chosen))
              RETURNING b.batch_id, b.created_at, b.events, b.attempts",
         )
         .bind(i64::from(limits.batches))

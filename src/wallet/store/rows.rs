@@ -10,14 +10,17 @@ use sqlx::{PgConnection, Row};
 
 pub use crate::platform::postgres::columns::{optional_word, word};
 
-/// Each receipt of `txn_ids`, whose partitions `created` names.
+/// Each receipt of `txn_ids`, whose partitions `created` names. `OFFSET 0` keeps each look-up an index's, also in a plan
+/// that was made while the tables were known to be empty.
 const RECEIPTS: &str = "\
 SELECT t.txn_id, t.created_at, t.user_id, t.beneficiary_id, t.wallet_seq, t.category, t.txn_type, t.amount, t.price,
        t.discount, t.wallet_amount, t.gateway_amount, t.service_type, t.plan_id, t.offer_id, t.from_phone, t.to_phone,
        t.source, t.status, t.payment_method, t.payment_transaction_id, t.subscription_id,
        s.phone, s.user_id, s.plan_id, s.status, s.valid_from, s.valid_to, s.total_paid
 FROM unnest($1::bigint[], $2::timestamptz[]) AS wanted (txn_id, created_at)
-JOIN transactions t ON t.txn_id = wanted.txn_id AND t.created_at = wanted.created_at
+CROSS JOIN LATERAL (
+    SELECT * FROM transactions WHERE txn_id = wanted.txn_id AND created_at = wanted.created_at OFFSET 0
+) AS t
 LEFT JOIN subscriptions s ON s.subscription_id = t.subscription_id";
 
 /// A value that cannot be what the schema says.
