@@ -8,7 +8,46 @@ use super::decide::{Limits, decide};
 use super::state::Touch;
 use super::store::{StoreError, WalletStore};
 use super::writes::Writes;
-use crate::kernel::Random;
+use crate::kernel::{Digest128, Random};
+
+/// Batches for which keys are looked up after one was seen twice, and at first.
+const WATCHFUL: u32 = 500;
+
+/// Whether clients' keys are looked up before their orders are decided.
+///
+/// A client's key is written with whatever is decided under it, so its unique index refuses a second decision anyway: the
+/// batch is then rolled back and decided again with the keys looked up. That costs much, a look-up little; so look-ups
+/// stop only while nobody repeats anything. Keys made here are always looked up: rejections are not written under them.
+#[derive(Clone, Copy, Debug)]
+pub struct KeyWatch {
+    batches_left: u32,
+}
+
+impl Default for KeyWatch {
+    fn default() -> Self {
+        Self { batches_left: WATCHFUL }
+    }
+}
+
+impl KeyWatch {
+    /// One that looks up for `batches` more batches.
+    #[cfg(test)]
+    pub(super) const fn of(batches: u32) -> Self {
+        Self { batches_left: batches }
+    }
+
+    /// The keys of `orders` that the next batch looks up. True for `again` after its first try.
+    fn keys(self, orders: &[Order], again: bool) -> impl Iterator<Item = Digest128> + '_ {
+        let all = again || self.batches_left > 0;
+        let keys = orders.iter().map(|order| order.key);
+        keys.filter(move |key| all || key.origin == KeyOrigin::Internal).map(|key| key.key)
+    }
+
+    /// A batch ended: `repeats` when a key was seen twice or might have been.
+    fn saw(&mut self, repeats: bool) {
+        self.batches_left = if repeats { WATCHFUL } else { self.batches_left.saturating_sub(1) };
+    }
+}
 
 /// How long and how often a batch is tried.
 #[derive(Clone, Copy, Debug)]
@@ -44,9 +83,10 @@ pub async fn run_batch<S: WalletStore>(
     orders: &[Order],
     limits: &Limits,
     retry: &RetryLimits,
+    watch: &mut KeyWatch,
     random: &dyn Random,
 ) -> Vec<Result<Done, Refusal>> {
-    let touch = Touch::of(orders);
+    let mut touch = Touch::of(orders, watch.keys(orders, false));
     let mut orders = Cow::Borrowed(orders);
     let mut unknown = false;
     let begun = tokio::time::Instant::now();
@@ -56,6 +96,8 @@ pub async fn run_batch<S: WalletStore>(
             if begun.elapsed() > retry.total {
                 break;
             }
+            watch.saw(true);
+            touch = Touch::of(&orders, watch.keys(&orders, true));
         }
         let mut answers = Vec::new();
         let mut balanced = true;
@@ -73,12 +115,15 @@ pub async fn run_batch<S: WalletStore>(
                 tracing::error!(orders = orders.len(), "wallet.batch.unbalanced: refused to write it");
                 break;
             }
-            Ok(()) => return answers,
+            Ok(()) => {
+                watch.saw(attempt > 0 || answers.iter().any(repeated));
+                return answers;
+            }
             Err(StoreError::Refused) if orders.len() > 1 => {
                 // One of them cannot be written: the others must not suffer for it.
                 let mut answers = Vec::with_capacity(orders.len());
                 for order in orders.chunks(1) {
-                    let alone = Box::pin(run_batch(store, order, limits, retry, random)).await;
+                    let alone = Box::pin(run_batch(store, order, limits, retry, watch, random)).await;
                     answers.extend(
                         alone.into_iter().map(|answer| if unknown { or_unknown(answer) } else { answer }),
                     );
@@ -105,6 +150,13 @@ pub async fn run_batch<S: WalletStore>(
 fn write_every_key(orders: &mut [Order]) {
     for order in orders {
         order.key.origin = KeyOrigin::Client;
+    }
+}
+
+fn repeated(answer: &Result<Done, Refusal>) -> bool {
+    match answer {
+        Ok(Done { replayed, .. }) | Err(Refusal::Rejected { replayed, .. }) => *replayed,
+        Err(refusal) => *refusal == Refusal::KeyReused,
     }
 }
 

@@ -25,7 +25,7 @@ mod writes;
 #[cfg(test)]
 mod simulation;
 
-pub use batch::{RetryLimits, run_batch};
+pub use batch::{KeyWatch, RetryLimits, run_batch};
 pub use command::{
     Asked, Command, Done, Fund, KeyOrigin, Order, OrderKey, Payer, Reason, Receipt, Recharge, Refusal,
     Rejection, Subscription, TopUp, Transaction,

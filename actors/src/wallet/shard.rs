@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use actix::{Actor, AsyncContext, Context, Handler, Message, WrapFuture, fut::ActorFutureExt};
 
-use super::batch::{RetryLimits, run_batch};
+use super::batch::{KeyWatch, RetryLimits, run_batch};
 use super::command::{Done, Order, Refusal};
 use super::decide::Limits;
 use super::store::WalletStore;
@@ -44,6 +44,7 @@ pub struct WalletSettings {
 /// A wallet shard.
 pub struct Shard<S> {
     store: Option<S>,
+    watch: KeyWatch,
     settings: WalletSettings,
     pile: Vec<(Order, Reply<Result<Done, Refusal>>)>,
     gauges: Gauges,
@@ -70,7 +71,7 @@ impl<S: WalletStore> Shard<S> {
             unknown: probe.gauge("unknown"),
             unavailable: probe.gauge("unavailable"),
         };
-        Self { store: Some(store), settings, pile: Vec::with_capacity(BATCH), gauges }
+        Self { store: Some(store), watch: KeyWatch::default(), settings, pile: Vec::with_capacity(BATCH), gauges }
     }
 
     fn count(&self, answers: &[Result<Done, Refusal>]) {
@@ -122,14 +123,15 @@ impl<S: WalletStore> Shard<S> {
     fn commit_pile(&mut self, ctx: &mut Context<Self>) {
         let Some(mut store) = self.store.take() else { return };
         let (orders, replies): (Vec<_>, Vec<_>) = std::mem::take(&mut self.pile).into_iter().unzip();
-        let settings = self.settings.clone();
+        let (settings, mut watch) = (self.settings.clone(), self.watch);
         let batch = async move {
-            let random = Arc::clone(&settings.random);
-            let answers = run_batch(&mut store, &orders, &settings.limits, &settings.retry, &*random).await;
-            (store, answers)
+            let WalletSettings { limits, retry, random, .. } = &settings;
+            let answers = run_batch(&mut store, &orders, limits, retry, &mut watch, &**random).await;
+            (store, watch, answers)
         };
-        ctx.wait(batch.into_actor(self).map(|(store, answers), shard, _| {
+        ctx.wait(batch.into_actor(self).map(|(store, watch, answers), shard, _| {
             shard.store = Some(store);
+            shard.watch = watch;
             shard.count(&answers);
             (shard.settings.committed)();
             for (reply, answer) in replies.into_iter().zip(answers) {

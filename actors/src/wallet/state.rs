@@ -19,19 +19,18 @@ pub struct Touch {
     pub wallets: Vec<WalletId>,
     /// Numbers of others: whoever owns them is locked and loaded too. (A payer's own number comes with the payer.)
     pub numbers: Vec<PhoneNumber>,
-    /// Idempotency keys.
+    /// Idempotency keys to be looked up.
     pub keys: Vec<Digest128>,
     /// Offer and payer, where an offer is used (only those with a limit per user are looked up).
     pub offers: Vec<(OfferId, UserId)>,
 }
 
 impl Touch {
-    /// What these orders touch.
+    /// What these orders touch, with the `keys` to be looked up.
     #[must_use]
-    pub fn of(orders: &[Order]) -> Self {
-        let mut touch = Self::default();
+    pub fn of(orders: &[Order], keys: impl Iterator<Item = Digest128>) -> Self {
+        let mut touch = Self { keys: keys.collect(), ..Self::default() };
         for order in orders {
-            touch.keys.push(order.key.key);
             let payer = order.command.payer();
             touch.wallets.push(payer.user.into());
             let (number, offer) = match &order.command {

@@ -17,7 +17,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use self::world::{Db, Faults, SimStore, World};
 use super::{
-    Asked, Command, Done, Fund, KeyOrigin, Limits, Order, OrderKey, Payer, Recharge, Refusal, RetryLimits,
+    Asked, Command, Done, Fund, KeyOrigin, KeyWatch, Limits, Order, OrderKey, Payer, Recharge, Refusal, RetryLimits,
     StoredOutcome, TopUp, WalletState, run_batch,
 };
 use crate::catalogue::{Catalogue, Conditions, Offer, Plan, Reward, Rewards};
@@ -226,7 +226,8 @@ impl Simulation {
         let batch = async move {
             let limits = Limits { max_queued: 3, max_top_up: Paise::new(25_000), max_balance: None };
             let retry = RetryLimits { tries: 4, ..RetryLimits::default() };
-            let answers = run_batch(&mut store, &orders, &limits, &retry, &world.random).await;
+            let mut watch = KeyWatch::of(u32::from(world.chance(50)));
+            let answers = run_batch(&mut store, &orders, &limits, &retry, &mut watch, &world.random).await;
             (store, answers)
         };
         self.running[writer] = Some((indexes, Box::pin(batch)));
