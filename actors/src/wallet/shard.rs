@@ -71,7 +71,13 @@ impl<S: WalletStore> Shard<S> {
             unknown: probe.gauge("unknown"),
             unavailable: probe.gauge("unavailable"),
         };
-        Self { store: Some(store), watch: KeyWatch::default(), settings, pile: Vec::with_capacity(BATCH), gauges }
+        Self {
+            store: Some(store),
+            watch: KeyWatch::default(),
+            settings,
+            pile: Vec::with_capacity(BATCH),
+            gauges,
+        }
     }
 
     fn count(&self, answers: &[Result<Done, Refusal>]) {

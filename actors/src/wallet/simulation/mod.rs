@@ -17,8 +17,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use self::world::{Db, Faults, SimStore, World};
 use super::{
-    Asked, Command, Done, Fund, KeyOrigin, KeyWatch, Limits, Order, OrderKey, Payer, Recharge, Refusal, RetryLimits,
-    StoredOutcome, TopUp, WalletState, run_batch,
+    Asked, Command, Done, Fund, KeyOrigin, KeyWatch, Limits, Order, OrderKey, Payer, Recharge, Refusal,
+    RetryLimits, StoredOutcome, TopUp, WalletState, run_batch,
 };
 use crate::catalogue::{Catalogue, Conditions, Offer, Plan, Reward, Rewards};
 use crate::events::RequestRef;
