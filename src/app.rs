@@ -21,6 +21,7 @@ use tokio::task::JoinHandle;
 use utoipa::OpenApi as _;
 
 use crate::audit::{self, AuditLog};
+use crate::admins::{self, Admins};
 use crate::auth::{self, Auth, CookieRules, Gate, Keys, Rules, SmsFile, SmsQueue, UnusableSecret, listener};
 use crate::catalogue::{self, CatalogueStore, PublicLists};
 use crate::config::{Config, Secret};
@@ -35,6 +36,7 @@ use crate::platform::postgres::listener::Listener;
 use crate::platform::postgres::rows::LongReads;
 use crate::platform::tls;
 use crate::recharge::{self, RechargeService};
+use crate::roles::{self, Roles};
 use crate::subscriptions::{self, SubscriptionLists};
 use crate::transactions::{self, TransactionLists};
 use crate::users::{self, Users};
@@ -123,6 +125,8 @@ struct Services {
     auth: Auth,
     cookies: CookieRules,
     users: Users,
+    admins: Admins,
+    roles: Roles,
     transactions: TransactionLists,
     subscriptions: SubscriptionLists,
     catalogue: CatalogueStore,
@@ -151,9 +155,20 @@ impl Services {
             sms,
             rules(&parts.config),
         );
-        let users = Users::new(parts.pool.clone(), Arc::clone(&parts.clock), gate.clone());
         let cookies = CookieRules { secure: parts.config.is_production() };
         let long_reads = LongReads::new(LONG_READS);
+        let hub = Hub::new(Arc::new(PgNotificationStore::new(parts.pool.clone())));
+        let wallets = actors::start(universe, parts, stores, &hub)?;
+        let users = Users::new(
+            parts.pool.clone(),
+            wallets.clone(),
+            Arc::clone(&parts.random),
+            long_reads.clone(),
+            Arc::clone(&parts.clock),
+            gate.clone(),
+        );
+        let admins = Admins::new(parts.pool.clone(), Arc::clone(&parts.clock), gate.clone());
+        let roles = Roles::new(parts.pool.clone(), gate.clone());
         let transactions = TransactionLists::new(
             parts.pool.clone(),
             long_reads.clone(),
@@ -168,8 +183,6 @@ impl Services {
         );
         let catalogue = CatalogueStore::new(parts.pool.clone());
         let public_lists = PublicLists::new(catalogue.clone(), Arc::clone(&parts.clock), changes);
-        let hub = Hub::new(Arc::new(PgNotificationStore::new(parts.pool.clone())));
-        let wallets = actors::start(universe, parts, stores, &hub)?;
         let notifications = Notifications::new(hub, parts.pool.clone(), Arc::clone(&parts.clock));
         let recharge = RechargeService::new(wallets, Arc::clone(&parts.random));
         Ok(Self {
@@ -177,6 +190,8 @@ impl Services {
             auth,
             cookies,
             users,
+            admins,
+            roles,
             transactions,
             subscriptions,
             catalogue,
@@ -192,6 +207,8 @@ impl Services {
             .app_data(web::Data::new(self.auth.clone()))
             .app_data(web::Data::new(self.cookies))
             .app_data(web::Data::new(self.users.clone()))
+            .app_data(web::Data::new(self.admins.clone()))
+            .app_data(web::Data::new(self.roles.clone()))
             .app_data(web::Data::new(self.transactions.clone()))
             .app_data(web::Data::new(self.subscriptions.clone()))
             .app_data(web::Data::new(self.catalogue.clone()))
@@ -224,7 +241,10 @@ fn features(cfg: &mut web::ServiceConfig) {
         .configure(auth::routes)
         .configure(users::routes)
         .configure(audit::routes)
-        .configure(operations::routes);
+        .configure(roles::routes)
+        .configure(operations::routes)
+        // Last: /admin/{admin_id} would take the other paths below /admin.
+        .configure(admins::routes);
 }
 
 /// What the features say of their routes, as one OpenAPI document. Every feature above stands here too; a test asks.
@@ -233,6 +253,8 @@ pub fn openapi_document() -> serde_json::Value {
     openapi::document(vec![
         auth::Docs::openapi(),
         users::Docs::openapi(),
+        admins::Docs::openapi(),
+        roles::Docs::openapi(),
         transactions::Docs::openapi(),
         subscriptions::Docs::openapi(),
         catalogue::Docs::openapi(),

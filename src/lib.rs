@@ -2,6 +2,7 @@
 //! them HTTP, a command line and their stores.
 
 pub mod access;
+pub mod admins;
 pub mod app;
 pub mod audit;
 pub mod auth;
@@ -13,6 +14,7 @@ pub mod notifications;
 pub mod operations;
 pub mod platform;
 pub mod recharge;
+pub mod roles;
 pub mod subscriptions;
 pub mod telemetry;
 pub mod transactions;

@@ -69,6 +69,18 @@ const CHECKS: &[Check] = &[
               WHERE $1::timestamptz IS NOT NULL",
     },
     Check {
+        name: "every deleted customer has a closed wallet without a number, and what it held is owed",
+        sql: "SELECT count(*), count(*) FILTER (
+                  WHERE w.status IS DISTINCT FROM 'blocked' OR w.phone IS NOT NULL OR u.user_id IS NOT NULL
+                     OR a.wallet_balance <> coalesce(owed.amount, 0))
+              FROM archived_users a LEFT JOIN wallets w ON w.wallet_id = a.user_id LEFT JOIN users u USING (user_id)
+              LEFT JOIN (
+                  SELECT t.user_id, sum(p.amount) AS amount
+                  FROM postings p JOIN transactions t ON t.txn_id = p.txn_id AND t.created_at = p.created_at
+                  WHERE p.account_id = -7 GROUP BY t.user_id) owed ON owed.user_id = a.user_id
+              WHERE $1::timestamptz IS NOT NULL",
+    },
+    Check {
         name: "every key has one outcome, and no two keys share one",
         sql: "SELECT count(*), count(*) FILTER (WHERE t.txn_id IS NULL) + count(k.txn_id) - count(DISTINCT k.txn_id)
               FROM idempotency_keys k
@@ -132,7 +144,8 @@ const CHECKS: &[Check] = &[
         sql: "SELECT count(*), count(*) FILTER (WHERE e.txn_id IS NULL)
               FROM idempotency_keys k LEFT JOIN (
                   SELECT DISTINCT txn_id FROM outbox_events WHERE created_at >= $1
-                      AND type IN ('gencharge.recharge.completed.v1', 'gencharge.wallet.topped_up.v1')) e
+                      AND type IN ('gencharge.recharge.completed.v1', 'gencharge.wallet.topped_up.v1',
+                          'gencharge.wallet.closed.v1')) e
                   ON e.txn_id = k.txn_id
               WHERE k.txn_id IS NOT NULL AND k.created_at >= $1",
     },

@@ -27,6 +27,8 @@ mod notifications;
 #[cfg(test)]
 mod outbox;
 #[cfg(test)]
+mod people;
+#[cfg(test)]
 mod recharge;
 #[cfg(test)]
 mod stores;

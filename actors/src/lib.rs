@@ -3,6 +3,7 @@
 //! This crate holds no database, HTTP or broker client: the `gencharge` package implements the ports.
 //! Rules are pure (`decide(state, command) -> effects`); I/O around them is thin.
 
+pub mod account;
 pub mod catalogue;
 pub mod events;
 pub mod kernel;

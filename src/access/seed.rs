@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use gencharge_actors::kernel::PhoneNumber;
 use sqlx::PgConnection;
 
+use super::changes::lock_changes;
 use super::words::{Flags, Resource};
 use crate::auth::listener::Hint;
 
@@ -15,9 +16,6 @@ pub const ROLES: [&str; 5] = [SUPER_ADMIN, "Manager", "Support", "ContentEditor"
 
 /// Administrators of each role in the demo data.
 pub const ADMINS_PER_ROLE: usize = 3;
-
-/// 4204: one process at a time makes roles and administrators.
-const SEED_LOCK: i64 = 4204;
 
 /// Per resource: what can be granted at all, then what each of [`ROLES`] gets (r read, w write, e edit, d delete). Every
 /// role has its own profile; Support and Viewer only look.
@@ -49,7 +47,7 @@ const MATRIX: &[(Resource, &str, [&str; 5])] = &[
 /// # Errors
 /// Those of the database.
 pub async fn seed_roles(db: &mut PgConnection) -> Result<(), sqlx::Error> {
-    sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(SEED_LOCK).execute(&mut *db).await?;
+    lock_changes(db).await?;
     for (resource, row, _) in MATRIX {
         let flags = Flags::from_letters(row);
         sqlx::query(
@@ -114,7 +112,7 @@ pub async fn ensure_super_admin(
     phone: PhoneNumber,
     now: DateTime<Utc>,
 ) -> Result<SuperAdmin, sqlx::Error> {
-    sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(SEED_LOCK).execute(&mut *db).await?;
+    lock_changes(db).await?;
     let exists: bool = sqlx::query_scalar(
         "SELECT EXISTS (SELECT 1 FROM admins JOIN roles USING (role_id) WHERE role_name = $1)",
     )

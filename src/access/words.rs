@@ -1,6 +1,7 @@
 //! Resources and actions, and sets of them.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 macro_rules! resources {
     ($($(#[$doc:meta])* $name:ident = $word:literal, $index:literal;)*) => {
@@ -113,7 +114,8 @@ impl Action {
 }
 
 /// The four flags of one resource, as rows and answers carry them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, sqlx::FromRow)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema, sqlx::FromRow)]
+#[serde(default)]
 pub struct Flags {
     /// [`Action::Read`]
     pub read: bool,
@@ -135,6 +137,12 @@ impl Flags {
             edit: letters.contains('e'),
             delete: letters.contains('d'),
         }
+    }
+
+    /// Whether every flag of `other` is set here too.
+    #[must_use]
+    pub fn cover(self, other: Self) -> bool {
+        Action::ALL.iter().all(|action| self.get(*action) || !other.get(*action))
     }
 
     /// The flag of one action.

@@ -6,7 +6,7 @@ use actix_web::{FromRequest, HttpRequest, web};
 use futures_util::FutureExt as _;
 use futures_util::future::{Either, LocalBoxFuture, Ready, ready};
 
-use super::gate::{Administrator, Admission, Customer, Gate, Principal};
+use super::gate::{Administrator, Admission, Customer, Gate, PausedCustomer, Principal};
 use crate::http::edge::{Kind, Trace};
 use crate::http::{Code, Problem};
 
@@ -18,7 +18,7 @@ impl FromRequest for Principal {
     type Future = Answer<Self>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        extract(request, Ok)
+        extract(request, false, Ok)
     }
 }
 
@@ -27,12 +27,25 @@ impl FromRequest for Customer {
     type Future = Answer<Self>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        extract(request, |principal| match principal {
-            Principal::Customer(customer) => Ok(customer),
-            Principal::Administrator(_) => {
-                Err(Problem::new(Code::Forbidden, "This is for customers: sign in with a customer's number"))
-            }
-        })
+        extract(request, false, customer)
+    }
+}
+
+impl FromRequest for PausedCustomer {
+    type Error = Problem;
+    type Future = Answer<Self>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        extract(request, true, |principal| customer(principal).map(Self))
+    }
+}
+
+fn customer(principal: Principal) -> Result<Customer, Problem> {
+    match principal {
+        Principal::Customer(customer) => Ok(customer),
+        Principal::Administrator(_) => {
+            Err(Problem::new(Code::Forbidden, "This is for customers: sign in with a customer's number"))
+        }
     }
 }
 
@@ -41,7 +54,7 @@ impl FromRequest for Administrator {
     type Future = Answer<Self>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        extract(request, |principal| match principal {
+        extract(request, false, |principal| match principal {
             Principal::Administrator(administrator) => Ok(administrator),
             Principal::Customer(_) => Err(Problem::new(Code::Forbidden, "This is for administrators")),
         })
@@ -66,16 +79,20 @@ fn noted(request: &HttpRequest, decided: Result<Principal, Problem>) -> Result<P
     decided
 }
 
-fn extract<T: 'static>(request: &HttpRequest, narrow: fn(Principal) -> Result<T, Problem>) -> Answer<T> {
+fn extract<T: 'static>(
+    request: &HttpRequest,
+    paused: bool,
+    narrow: fn(Principal) -> Result<T, Problem>,
+) -> Answer<T> {
     let (Some(gate), Some(token)) = (request.app_data::<web::Data<Gate>>(), bearer(request)) else {
         return Either::Left(ready(Err(Problem::not_authenticated())));
     };
-    match gate.admit(token) {
+    match gate.admit(token, paused) {
         Admission::Decided(decided) => Either::Left(ready(noted(request, decided).and_then(narrow))),
         Admission::AskStore(claims) => {
             let gate = Gate::clone(gate);
             let request = request.clone();
-            let check = async move { noted(&request, gate.check_in_store(claims).await).and_then(narrow) };
+            let check = async move { noted(&request, gate.check_in_store(claims, paused).await).and_then(narrow) };
             Either::Right(check.boxed_local())
         }
     }

@@ -29,6 +29,10 @@ pub struct Customer {
     pub session: Uuid,
 }
 
+/// A signed-in customer whose account may be paused; everything else is as for [`Customer`].
+#[derive(Clone, Debug)]
+pub struct PausedCustomer(pub Customer);
+
 /// A signed-in administrator. As a handler's argument: 401 without a valid token, 403 for a customer's.
 #[derive(Clone, Debug)]
 pub struct Administrator {
@@ -112,6 +116,7 @@ struct Inner {
     pool: PgPool,
     live: AtomicBool,
     book: ArcSwap<AccessBook>,
+    reading_book: tokio::sync::Mutex<()>,
     taken: RwLock<Taken>,
 }
 
@@ -129,13 +134,14 @@ impl Gate {
             pool,
             live: AtomicBool::new(false),
             book: ArcSwap::from_pointee(AccessBook::default()),
+            reading_book: tokio::sync::Mutex::default(),
             taken: RwLock::default(),
         }))
     }
 
-    /// Decides about an access token.
+    /// Decides about an access token; `paused`: a customer who has paused the account is let in too.
     #[must_use]
-    pub fn admit(&self, token: &str) -> Admission {
+    pub fn admit(&self, token: &str, paused: bool) -> Admission {
         let Ok(claims) = self.0.keys.open_access(token, self.0.clock.now()) else {
             return Admission::Decided(Err(Problem::not_authenticated()));
         };
@@ -146,7 +152,11 @@ impl Gate {
             let taken = self.read();
             taken.sessions.contains_key(&claims.session)
                 || (claims.subject.kind == SubjectKind::User
-                    && taken.standing.contains_key(&claims.subject.id))
+                    && match taken.standing.get(&claims.subject.id) {
+                        None | Some(AccountStatus::Active) => false,
+                        Some(AccountStatus::Deactive) => !paused,
+                        Some(AccountStatus::Blocked) => true,
+                    })
         };
         if refused {
             return Admission::Decided(Err(Problem::not_authenticated()));
@@ -158,16 +168,18 @@ impl Gate {
     ///
     /// # Errors
     /// `not_authenticated`, or `unavailable` when the database is away too.
-    pub async fn check_in_store(&self, claims: AccessClaims) -> Result<Principal, Problem> {
+    pub async fn check_in_store(&self, claims: AccessClaims, paused: bool) -> Result<Principal, Problem> {
         let mut db = self.0.pool.acquire().await?;
         let holds: Option<bool> = sqlx::query_scalar(
             "SELECT s.revoked_at IS NULL AND (s.subject_kind = 'admin' OR EXISTS ( \
-                 SELECT 1 FROM users u WHERE u.user_id = s.subject_id AND u.status = 'active')) \
+                 SELECT 1 FROM users u WHERE u.user_id = s.subject_id \
+                   AND (u.status = 'active' OR ($4 AND u.status = 'deactive')))) \
              FROM sessions s WHERE s.session_id = $1 AND s.subject_kind = $2 AND s.subject_id = $3",
         )
         .bind(claims.session)
         .bind(claims.subject.kind.as_str())
         .bind(claims.subject.id)
+        .bind(paused)
         .fetch_optional(&mut *db)
         .await?
         .flatten();
@@ -207,9 +219,18 @@ impl Gate {
     /// # Errors
     /// Those of the database; the listener then brings the change within a second.
     pub async fn reload_book(&self) -> Result<(), sqlx::Error> {
+        // One reading at a time, so that none is stored over a later one.
+        let _reading = self.0.reading_book.lock().await;
         let mut db = self.0.pool.acquire().await?;
         self.0.book.store(Arc::new(AccessBook::load(&mut db).await?));
         Ok(())
+    }
+
+    /// The same when the change is done and only memory is behind: a failure is the listener's to mend.
+    pub async fn changed_book(&self) {
+        if let Err(error) = self.reload_book().await {
+            tracing::warn!(error = %error, "access.book_late");
+        }
     }
 
     /// The role of an administrator as memory has it.
@@ -224,10 +245,6 @@ impl Gate {
 
     pub(super) fn epoch(&self) -> u64 {
         self.read().epoch
-    }
-
-    pub(super) fn store_book(&self, book: AccessBook) {
-        self.0.book.store(Arc::new(book));
     }
 
     /// Takes over a reading from SQL, unless this process changed something since `epoch` (then read again).
@@ -314,12 +331,16 @@ mod tests {
         let session = Uuid::from_u128(9);
         let until = now + TimeDelta::seconds(60);
         let token = keys.access(&subject, session, Uuid::nil(), now, until);
-        let admitted = || matches!(gate.admit(&token), Admission::Decided(Ok(Principal::Customer(_))));
-        assert!(matches!(gate.admit(&token), Admission::AskStore(_)));
+        let admit = |paused| matches!(gate.admit(&token, paused), Admission::Decided(Ok(_)));
+        let admitted = || admit(false);
+        assert!(matches!(gate.admit(&token, false), Admission::AskStore(_)));
         gate.set_live(true);
         assert!(admitted());
         gate.set_standing(UserId(7), AccountStatus::Blocked);
         assert!(!admitted());
+        assert!(!admit(true));
+        gate.set_standing(UserId(7), AccountStatus::Deactive);
+        assert!(!admitted() && admit(true));
         let epoch = gate.epoch();
         gate.set_standing(UserId(7), AccountStatus::Blocked);
         let everyone_active = || Reading { complete: true, ..Reading::default() };

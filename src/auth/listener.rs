@@ -13,7 +13,6 @@ use tokio::time::{Instant, timeout};
 use uuid::Uuid;
 
 use super::gate::{Gate, Reading};
-use crate::access::AccessBook;
 
 /// The channel of everything that takes tokens or rights back.
 pub const CHANNEL: &str = "gencharge_access";
@@ -157,10 +156,10 @@ async fn hear(gate: &Gate, listener: &mut PgListener, first: PgNotification) -> 
     if everything || users.len().saturating_add(admins.len()) > MANY {
         return reload(gate).await;
     }
-    let mut db = gate.pool().acquire().await?;
     if book {
-        gate.store_book(AccessBook::load(&mut db).await?);
+        gate.reload_book().await?;
     }
+    let mut db = gate.pool().acquire().await?;
     loop {
         let epoch = gate.epoch();
         let mut reading = Reading { sessions: sessions.clone(), ..Reading::default() };
@@ -196,8 +195,8 @@ async fn hear(gate: &Gate, listener: &mut PgListener, first: PgNotification) -> 
 
 /// Reads everything that was taken back and may still matter.
 async fn reload(gate: &Gate) -> Result<(), sqlx::Error> {
+    gate.reload_book().await?;
     let mut db = gate.pool().acquire().await?;
-    gate.store_book(AccessBook::load(&mut db).await?);
     loop {
         let epoch = gate.epoch();
         let now = gate.clock().now();

@@ -16,12 +16,12 @@ mod sms;
 mod token;
 
 pub use extract::bearer;
-pub use gate::{Administrator, Admission, Customer, Gate, Principal};
+pub use gate::{Administrator, Admission, Customer, Gate, PausedCustomer, Principal};
 pub use mint::{find_subject, mint};
 pub use otp::{COOL_DOWN, MAX_TRIES, Purpose};
-pub use routes::{CookieRules, Docs, routes};
+pub use routes::{CookieRules, Docs, routes, without_cookie};
 pub use service::{Auth, AuthError, Rules, Tokens};
-pub use session::{REUSE_GRACE, end_all as end_all_sessions};
+pub use session::{REUSE_GRACE, end_all as end_all_sessions, end_except as end_sessions_except};
 pub use signup::{Registration, draw_referral_code};
 pub use sms::{Sms, SmsFile, SmsQueue, SmsQueueFull, SmsSender, SmsSlot, run as deliver_sms};
 pub use token::{

@@ -180,6 +180,14 @@ fn signed_in(auth: &Auth, rules: CookieRules, tokens: Tokens) -> HttpResponse {
     })
 }
 
+/// The cookie's removal, for whoever ends the caller's account.
+#[must_use]
+pub fn without_cookie(rules: CookieRules) -> Cookie<'static> {
+    let mut gone = cookie(rules, String::new()).finish();
+    gone.make_removal();
+    gone
+}
+
 fn cookie(rules: CookieRules, value: String) -> actix_web::cookie::CookieBuilder<'static> {
     Cookie::build(COOKIE, value).path("/").http_only(true).secure(rules.secure).same_site(SameSite::Lax)
 }
@@ -317,9 +325,7 @@ async fn logout(
     let mut answer = HttpResponse::Ok();
     // A cookie of another sign-in (another tab, another account) is left alone.
     if by_cookie == Some(session) {
-        let mut gone = cookie(**rules, String::new()).finish();
-        gone.make_removal();
-        answer.cookie(gone);
+        answer.cookie(without_cookie(**rules));
     }
     let message = if all { "Signed out everywhere" } else { "Signed out" };
     Ok(answer.json(MessageAnswer { message, dev_otp: None }))

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use gencharge_actors::account::{Change, WrongState};
 use gencharge_actors::kernel::{AccountStatus, Clock, Paise, PhoneNumber, Random, UserId, UserType};
 use sqlx::PgPool;
 use uuid::Uuid;
@@ -219,13 +220,12 @@ impl Auth {
         let user = UserId(subject.id);
         let mut tx = self.0.pool.begin().await?;
         let woken =
-            users::change_status(&mut tx, user, AccountStatus::Deactive, AccountStatus::Active, span.now)
-                .await;
+            users::change_status(&mut tx, user, Change::Reactivate, span.now).await;
         match woken {
-            Ok(()) => {}
+            Ok(_) => {}
             // Blocked or removed between the two statements.
             Err(users::StatusError::NotFound) => return Err(AuthError::InvalidCode),
-            Err(users::StatusError::WrongState(AccountStatus::Active)) => {}
+            Err(users::StatusError::WrongState(WrongState(AccountStatus::Active))) => {}
             Err(users::StatusError::WrongState(_)) => return Err(AuthError::Blocked),
             Err(users::StatusError::Store(error)) => return Err(error.into()),
         }

@@ -302,15 +302,32 @@ pub async fn end_all(
     why: &str,
     now: DateTime<Utc>,
 ) -> Result<Vec<(Uuid, DateTime<Utc>)>, sqlx::Error> {
+    end_except(db, kind, id, None, why, now).await
+}
+
+/// The same for every session but `keep`.
+///
+/// # Errors
+/// Those of the database.
+pub async fn end_except(
+    db: &mut PgConnection,
+    kind: SubjectKind,
+    id: i64,
+    keep: Option<Uuid>,
+    why: &str,
+    now: DateTime<Utc>,
+) -> Result<Vec<(Uuid, DateTime<Utc>)>, sqlx::Error> {
     let ended = sqlx::query_as(
         "UPDATE sessions SET revoked_at = $3, revoked_reason = $4 \
          WHERE subject_kind = $1 AND subject_id = $2 AND revoked_at IS NULL AND refresh_expires_at > $3 \
+           AND session_id IS DISTINCT FROM $5 \
          RETURNING session_id, access_expires_at",
     )
     .bind(kind.as_str())
     .bind(id)
     .bind(now)
     .bind(why)
+    .bind(keep)
     .fetch_all(&mut *db)
     .await?;
     match kind {

@@ -9,6 +9,8 @@ use super::service::AuthError;
 use super::session::{Span, audited};
 use super::token::CUSTOMER_ROLE;
 use crate::audit::{self, Entry};
+use super::session::Span;
+use crate::platform::postgres::violates;
 use crate::users::{self, EmailAddress, PersonName, Profile};
 
 /// What a signup came to.
@@ -52,6 +54,8 @@ pub(super) async fn sign_up(
     loop {
         match try_sign_up(pool, &draw_referral_code(random), phone, hash, span).await {
             Err(error) if draws < DRAWS && violates(&error, "users_referral_code_key") => draws += 1,
+            // An administrator with that number was added at the same moment.
+            Err(error) if violates(&error, "numbers_have_one_owner") => return Ok(SignedUp::Taken),
             outcome => return outcome,
         }
     }
@@ -125,8 +129,9 @@ pub(super) async fn register(
     now: DateTime<Utc>,
 ) -> Result<Profile, AuthError> {
     let mut tx = pool.begin().await?;
+    users::lock(&mut tx, user).await?;
     let row: Option<(Option<String>, Option<String>)> =
-        sqlx::query_as("SELECT name, user_type FROM users WHERE user_id = $1 FOR UPDATE")
+        sqlx::query_as("SELECT name, user_type FROM users WHERE user_id = $1")
             .bind(user.get())
             .fetch_optional(&mut *tx)
             .await?;
@@ -180,8 +185,4 @@ pub(super) async fn register(
     let profile = users::find(&mut tx, user).await?.ok_or(AuthError::NoSuchCustomer)?;
     tx.commit().await?;
     Ok(profile)
-}
-
-fn violates(error: &sqlx::Error, constraint: &str) -> bool {
-    error.as_database_error().is_some_and(|database| database.constraint() == Some(constraint))
 }

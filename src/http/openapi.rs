@@ -144,6 +144,8 @@ fn complete(operation: &mut Value) {
 fn tags(paths: &BTreeMap<String, Map<String, Value>>) -> Vec<Value> {
     let about = |tag: &str| match tag {
         "Auth" => "Sign-up and sign-in by one-time code, tokens, sign-out",
+        "Admins" => "Administrators",
+        "Roles" => "What administrators may do",
         "Users" => "Customers and their own data",
         "Plans" => "What can be bought",
         "Offers" => "Discounts and rewards on plans",

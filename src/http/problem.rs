@@ -65,6 +65,8 @@ codes! {
     InvalidOtp = "invalid_otp", BAD_REQUEST, "The code is wrong or expired";
     /// The referral code is nobody's, or the customer's own.
     InvalidReferral = "invalid_referral", BAD_REQUEST, "The referral code cannot be used";
+    /// A role names permissions that do not exist.
+    UnknownPermission = "unknown_permission", BAD_REQUEST, "There is no such permission";
     /// Too many requests of a kind.
     RateLimited = "rate_limited", TOO_MANY_REQUESTS, "Too many requests";
     /// The plan does not exist or is not active.

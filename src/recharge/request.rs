@@ -11,7 +11,7 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use crate::http::json::{AmountText, parse_body};
-use crate::http::{FieldError, Problem};
+use crate::http::{Faults, Problem};
 
 /// The header that makes a POST safe to repeat.
 pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
@@ -55,26 +55,6 @@ pub struct TopUpRequest {
     payment_method: String,
 }
 
-/// Collects what is wrong with a body, field by field.
-#[derive(Default)]
-struct Faults(Vec<FieldError>);
-
-impl Faults {
-    fn keep<T, E: std::fmt::Display>(&mut self, field: &str, read: Result<T, E>) -> Option<T> {
-        match read {
-            Ok(value) => Some(value),
-            Err(error) => {
-                self.0.push(FieldError { field: field.to_owned(), message: error.to_string() });
-                None
-            }
-        }
-    }
-
-    fn problem(self) -> Problem {
-        Problem::fields(self.0)
-    }
-}
-
 impl SubscribeRequest {
     fn command(self, payer: Payer) -> Result<Command, Problem> {
         let mut faults = Faults::default();
@@ -88,7 +68,7 @@ impl SubscribeRequest {
         }
         match (number, method, mode, wallet_amount) {
             (Some(number), Some(method), None | Some(Some(_)), None | Some(Some(_)))
-                if faults.0.is_empty() =>
+                if faults.is_empty() =>
             {
                 Ok(Command::Recharge(Recharge {
                     payer,

@@ -141,7 +141,7 @@ pub struct TransactionOut {
     pub payment_transaction_id: Option<String>,
     /// When it was decided, UTC.
     pub created_at: DateTime<Utc>,
-    /// The customer behind `user_id`; only administrators get it, and null when the account is gone.
+    /// The customer behind `user_id`; only administrators get it; a deleted one as it was.
     pub user: Option<Box<UserResponse>>,
     /// The plan's price, rupees.
     #[serde(serialize_with = "json::as_optional_number")]

@@ -98,12 +98,16 @@ impl TransactionStore {
         sql.build_query_scalar().persistent(false).fetch_one(&self.pool).await
     }
 
-    /// The customers with these ids that still exist.
+    /// The customers with these ids, deleted ones as they were.
     pub async fn users(&self, ids: &[i64]) -> Result<HashMap<i64, UserResponse>, sqlx::Error> {
         let rows = sqlx::query(
             "SELECT u.user_id, u.phone, u.name, u.email, u.referral_code, u.user_type, u.status, \
                     COALESCE(w.balance, 0), u.referee_code, u.created_at, u.updated_at \
-             FROM users u LEFT JOIN wallets w ON w.wallet_id = u.user_id WHERE u.user_id = ANY($1)",
+             FROM users u LEFT JOIN wallets w ON w.wallet_id = u.user_id WHERE u.user_id = ANY($1) \
+             UNION ALL \
+             SELECT user_id, phone, name, email, referral_code, user_type, status, wallet_balance, referee_code, \
+                    created_at, updated_at \
+             FROM archived_users WHERE user_id = ANY($1)",
         )
         .bind(ids)
         .fetch_all(&self.pool)

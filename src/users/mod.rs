@@ -1,13 +1,18 @@
-//! Customers: the own profile, and blocking by an administrator.
+//! Customers: their profile, state and preferences, their deletion, and the administrators' lists.
 
+mod archive;
+mod lists;
 mod names;
+mod preferences;
 mod routes;
 mod seed;
 mod shape;
 mod store;
 
+pub use archive::DeleteError;
 pub use names::{EmailAddress, InvalidEmail, InvalidName, PersonName};
 pub use routes::{Docs, routes};
 pub use seed::{NewCustomer, demo_customers, insert_customers, seed_customers};
 pub use shape::{RegisteredUser, UserResponse};
-pub use store::{Profile, StatusError, Users, change_status, find};
+pub use preferences::Preferences;
+pub use store::{Profile, ProfileError, StatusError, Users, change_status, find, lock};

@@ -35,6 +35,9 @@ pub struct UserResponse {
     pub created_at: DateTime<Utc>,
     /// When the profile or state last changed.
     pub updated_at: Option<DateTime<Utc>>,
+    /// When the account was deleted; absent while it lives.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deleted_at: Option<DateTime<Utc>>,
 }
 
 impl From<Profile> for UserResponse {
@@ -51,6 +54,7 @@ impl From<Profile> for UserResponse {
             wallet_balance: profile.wallet_balance,
             created_at: profile.created_at,
             updated_at: profile.updated_at,
+            deleted_at: profile.deleted_at,
         }
     }
 }

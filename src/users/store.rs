@@ -3,11 +3,19 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use gencharge_actors::kernel::{AccountStatus, Clock, Paise, PhoneNumber, UserId};
-use sqlx::{PgConnection, PgPool, Row};
+use gencharge_actors::account::{Change, WrongState};
+use gencharge_actors::kernel::{AccountStatus, Clock, Paise, PhoneNumber, Random, UserId, UserType};
+use gencharge_actors::wallet::Wallets;
+use sqlx::{PgConnection, PgPool, QueryBuilder, Row};
+use uuid::Uuid;
 
+use super::names::EmailAddress;
+use super::preferences::Preferences;
 use crate::auth::listener::Hint;
-use crate::auth::{Gate, SubjectKind, end_all_sessions};
+use crate::auth::{Gate, SubjectKind, end_sessions_except};
+use crate::platform::postgres::rows::LongReads;
+use crate::platform::postgres::violates;
+use crate::wallet::PgWalletStore;
 
 /// A customer's row with the wallet's balance.
 #[derive(Clone, Debug)]
@@ -34,9 +42,15 @@ pub struct Profile {
     pub created_at: DateTime<Utc>,
     /// Last change.
     pub updated_at: Option<DateTime<Utc>>,
+    /// When the account was deleted, if it was.
+    pub deleted_at: Option<DateTime<Utc>>,
 }
 
-/// The columns of [`Profile`], from `users u JOIN wallets w ON w.wallet_id = u.user_id`.
+/// The columns of [`Profile`] for a live customer: [`LIVE_COLUMNS`] from [`LIVE_ROWS`].
+pub(super) const LIVE_COLUMNS: &str = "u.user_id, u.phone, u.name, u.email, u.user_type, u.status, u.referral_code, \
+     u.referee_code, u.created_at, u.updated_at, w.balance, NULL::timestamptz AS deleted_at";
+pub(super) const LIVE_ROWS: &str = "users u JOIN wallets w ON w.wallet_id = u.user_id";
+
 impl<'r> sqlx::FromRow<'r, sqlx::postgres::PgRow> for Profile {
     fn from_row(row: &'r sqlx::postgres::PgRow) -> Result<Self, sqlx::Error> {
         let broken = |error: Box<dyn std::error::Error + Send + Sync>| sqlx::Error::Decode(error);
@@ -55,6 +69,7 @@ impl<'r> sqlx::FromRow<'r, sqlx::postgres::PgRow> for Profile {
             wallet_balance: Paise::new(row.try_get("balance")?),
             created_at: row.try_get("created_at")?,
             updated_at: row.try_get("updated_at")?,
+            deleted_at: row.try_get("deleted_at")?,
         })
     }
 }
@@ -64,14 +79,22 @@ impl<'r> sqlx::FromRow<'r, sqlx::postgres::PgRow> for Profile {
 /// # Errors
 /// Those of the database.
 pub async fn find(db: &mut PgConnection, user: UserId) -> Result<Option<Profile>, sqlx::Error> {
-    sqlx::query_as(
-        "SELECT u.user_id, u.phone, u.name, u.email, u.user_type, u.status, u.referral_code, u.referee_code, \
-                u.created_at, u.updated_at, w.balance \
-         FROM users u JOIN wallets w ON w.wallet_id = u.user_id WHERE u.user_id = $1",
-    )
-    .bind(user.get())
-    .fetch_optional(db)
-    .await
+    let mut sql = QueryBuilder::new("SELECT ");
+    sql.push(LIVE_COLUMNS).push(" FROM ").push(LIVE_ROWS).push(" WHERE u.user_id = ").push_bind(user.get());
+    sql.build_query_as().fetch_optional(db).await
+}
+
+/// Locks a customer for a change in the caller's transaction; false when there is none. Whoever changes a customer takes
+/// this lock first: it is the wallet's row, which wallet batches lock too, so that no two wait for each other.
+///
+/// # Errors
+/// Those of the database.
+pub async fn lock(db: &mut PgConnection, user: UserId) -> Result<bool, sqlx::Error> {
+    let locked = sqlx::query("SELECT 1 FROM wallets WHERE wallet_id = $1 AND phone IS NOT NULL FOR UPDATE")
+        .bind(user.get())
+        .execute(db)
+        .await?;
+    Ok(locked.rows_affected() == 1)
 }
 
 /// Why a customer's state did not change.
@@ -80,15 +103,15 @@ pub enum StatusError {
     /// No such customer.
     #[error("no such customer")]
     NotFound,
-    /// The customer is in this state instead.
-    #[error("the customer is {}", .0.as_str())]
-    WrongState(AccountStatus),
+    /// The customer is in another state.
+    #[error(transparent)]
+    WrongState(#[from] WrongState),
     /// The database.
     #[error(transparent)]
     Store(#[from] sqlx::Error),
 }
 
-/// Moves a customer from one state to another in the caller's transaction, and tells every process when it commits.
+/// Changes a customer's state in the caller's transaction, and tells every process when it commits.
 ///
 /// The wallet's row changes with the user's. Wallet batches lock that row, so a batch that has it finishes first, and
 /// every later one sees the new state: after the commit nothing can be paid by a customer who is no longer active.
@@ -98,53 +121,68 @@ pub enum StatusError {
 pub async fn change_status(
     db: &mut PgConnection,
     user: UserId,
-    from: AccountStatus,
-    to: AccountStatus,
+    change: Change,
     now: DateTime<Utc>,
-) -> Result<(), StatusError> {
-    let current: Option<String> =
-        sqlx::query_scalar("SELECT status FROM users WHERE user_id = $1 FOR UPDATE")
-            .bind(user.get())
-            .fetch_optional(&mut *db)
-            .await?;
-    let current = current.ok_or(StatusError::NotFound)?;
-    if current != from.as_str() {
-        let state = current
-            .parse()
-            .map_err(|error: gencharge_actors::kernel::UnknownWord| sqlx::Error::Decode(error.into()))?;
-        return Err(StatusError::WrongState(state));
-    }
-    sqlx::query("UPDATE users SET status = $2, updated_at = $3 WHERE user_id = $1")
-        .bind(user.get())
-        .bind(to.as_str())
-        .bind(now)
-        .execute(&mut *db)
-        .await?;
-    let wallets = sqlx::query("UPDATE wallets SET status = $2 WHERE wallet_id = $1")
-        .bind(user.get())
-        .bind(to.as_str())
-        .execute(&mut *db)
-        .await?;
-    if wallets.rows_affected() != 1 {
+) -> Result<AccountStatus, StatusError> {
+    lock(db, user).await?;
+    let state = find(db, user).await?.ok_or(StatusError::NotFound)?.status;
+    let state = change.apply(state)?;
+    let changed = sqlx::query(
+        "WITH profile AS (UPDATE users SET status = $2, updated_at = $3 WHERE user_id = $1) \
+         UPDATE wallets SET status = $2 WHERE wallet_id = $1",
+    )
+    .bind(user.get())
+    .bind(state.as_str())
+    .bind(now)
+    .execute(&mut *db)
+    .await?;
+    if changed.rows_affected() != 1 {
         return Err(StatusError::Store(sqlx::Error::RowNotFound));
     }
     Hint::User(user.get()).notify(db).await?;
-    Ok(())
+    Ok(state)
+}
+
+/// Why a customer's profile did not change.
+#[derive(Debug, thiserror::Error)]
+pub enum ProfileError {
+    /// No such customer.
+    #[error("no such customer")]
+    NotFound,
+    /// Another customer has the e-mail address.
+    #[error("the e-mail address is taken")]
+    EmailTaken,
+    /// A plan of the present type is active or waits on the number.
+    #[error("a plan of the other type is in use")]
+    PlanInUse,
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] sqlx::Error),
 }
 
 /// Customers; clones share everything.
 #[derive(Clone)]
 pub struct Users {
-    pool: PgPool,
-    clock: Arc<dyn Clock>,
-    gate: Gate,
+    pub(super) pool: PgPool,
+    pub(super) wallets: Wallets<PgWalletStore>,
+    pub(super) random: Arc<dyn Random>,
+    pub(super) long_reads: LongReads,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) gate: Gate,
 }
 
 impl Users {
     /// The service.
     #[must_use]
-    pub fn new(pool: PgPool, clock: Arc<dyn Clock>, gate: Gate) -> Self {
-        Self { pool, clock, gate }
+    pub fn new(
+        pool: PgPool,
+        wallets: Wallets<PgWalletStore>,
+        random: Arc<dyn Random>,
+        long_reads: LongReads,
+        clock: Arc<dyn Clock>,
+        gate: Gate,
+    ) -> Self {
+        Self { pool, wallets, random, long_reads, clock, gate }
     }
 
     /// A customer.
@@ -156,39 +194,125 @@ impl Users {
         find(&mut db, user).await
     }
 
-    /// Blocks an active customer: no sign-in, no session, no payment from the commit on.
+    /// Changes a customer's state and ends the customer's sessions, except `keep`.
+    ///
+    /// Also when unblocking: a sign-in that raced with the block may have left a session behind.
     ///
     /// # Errors
     /// [`StatusError`].
-    pub async fn block(&self, user: UserId) -> Result<Profile, StatusError> {
-        self.change(user, AccountStatus::Active, AccountStatus::Blocked).await
-    }
-
-    /// Unblocks a blocked customer, who has to sign in again.
-    ///
-    /// # Errors
-    /// [`StatusError`].
-    pub async fn unblock(&self, user: UserId) -> Result<Profile, StatusError> {
-        self.change(user, AccountStatus::Blocked, AccountStatus::Active).await
-    }
-
-    async fn change(
+    pub async fn change(
         &self,
         user: UserId,
-        from: AccountStatus,
-        to: AccountStatus,
+        change: Change,
+        keep: Option<Uuid>,
     ) -> Result<Profile, StatusError> {
         let now = self.clock.now();
         let mut tx = self.pool.begin().await?;
-        change_status(&mut tx, user, from, to, now).await?;
-        // Also when unblocking: a sign-in that raced with the block may have left a session behind.
-        let ended = end_all_sessions(&mut tx, SubjectKind::User, user.get(), to.as_str(), now).await?;
+        let state = change_status(&mut tx, user, change, now).await?;
+        let ended = end_sessions_except(&mut tx, SubjectKind::User, user.get(), keep, state.as_str(), now).await?;
         let profile = find(&mut tx, user).await?.ok_or(StatusError::NotFound)?;
         tx.commit().await?;
-        self.gate.set_standing(user, to);
+        self.gate.set_standing(user, state);
         for (session, until) in ended {
             self.gate.revoke_session(session, until.timestamp());
         }
         Ok(profile)
+    }
+
+    /// Gives the customer another e-mail address.
+    ///
+    /// # Errors
+    /// [`ProfileError::NotFound`], [`ProfileError::EmailTaken`], [`ProfileError::Store`].
+    pub async fn set_email(&self, user: UserId, email: &EmailAddress) -> Result<Profile, ProfileError> {
+        let mut tx = self.pool.begin().await?;
+        lock(&mut tx, user).await?;
+        sqlx::query("UPDATE users SET email = $2, updated_at = $3 WHERE user_id = $1")
+            .bind(user.get())
+            .bind(email.as_str())
+            .bind(self.clock.now())
+            .execute(&mut *tx)
+            .await
+            .map_err(|error| {
+                if violates(&error, "users_email_key") { ProfileError::EmailTaken } else { error.into() }
+            })?;
+        let profile = find(&mut tx, user).await?.ok_or(ProfileError::NotFound)?;
+        tx.commit().await?;
+        Ok(profile)
+    }
+
+    /// Bills the customer the other way from now on. Plans of the present type must have run out: under the other type they
+    /// could be neither renewed nor followed.
+    ///
+    /// # Errors
+    /// [`ProfileError::NotFound`], [`ProfileError::PlanInUse`], [`ProfileError::Store`].
+    pub async fn switch_type(&self, user: UserId, user_type: UserType) -> Result<Profile, ProfileError> {
+        let now = self.clock.now();
+        let mut tx = self.pool.begin().await?;
+        lock(&mut tx, user).await?;
+        let in_use: bool = sqlx::query_scalar(
+            "SELECT EXISTS (SELECT 1 FROM wallets w JOIN subscriptions s ON s.phone = w.phone \
+                 LEFT JOIN plans p USING (plan_id) \
+             WHERE w.wallet_id = $1 AND s.status IN ('active', 'queued') AND s.valid_to > $3 \
+               AND p.plan_type IS DISTINCT FROM $2)",
+        )
+        .bind(user.get())
+        .bind(user_type.as_str())
+        .bind(now)
+        .fetch_one(&mut *tx)
+        .await?;
+        if in_use {
+            return Err(ProfileError::PlanInUse);
+        }
+        sqlx::query(
+            "WITH profile AS (UPDATE users SET user_type = $2, updated_at = $3 WHERE user_id = $1) \
+             UPDATE wallets SET user_type = $2 WHERE wallet_id = $1",
+        )
+        .bind(user.get())
+        .bind(user_type.as_str())
+        .bind(now)
+        .execute(&mut *tx)
+        .await?;
+        let profile = find(&mut tx, user).await?.ok_or(ProfileError::NotFound)?;
+        tx.commit().await?;
+        Ok(profile)
+    }
+
+    /// What the customer wants to be told, and how.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn preferences(&self, user: UserId) -> Result<Preferences, sqlx::Error> {
+        let row = sqlx::query_as("SELECT * FROM user_preferences WHERE user_id = $1")
+            .bind(user.get())
+            .fetch_optional(&self.pool)
+            .await?;
+        Ok(row.unwrap_or_default())
+    }
+
+    /// Replaces the customer's preferences; false when there is no such customer.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn set_preferences(&self, user: UserId, to: Preferences) -> Result<bool, sqlx::Error> {
+        let set = sqlx::query(
+            "INSERT INTO user_preferences (user_id, email_notification, sms_notification, marketing_communication, \
+                 recharge_remainders, promotional_offers, transactional_alerts, data_analytics, third_party_integrations) \
+             SELECT user_id, $2, $3, $4, $5, $6, $7, $8, $9 FROM users WHERE user_id = $1 \
+             ON CONFLICT (user_id) DO UPDATE SET email_notification = $2, sms_notification = $3, \
+                 marketing_communication = $4, recharge_remainders = $5, promotional_offers = $6, \
+                 transactional_alerts = $7, data_analytics = $8, third_party_integrations = $9",
+        )
+        .bind(user.get())
+        .bind(to.email_notification)
+        .bind(to.sms_notification)
+        .bind(to.marketing_communication)
+        .bind(to.recharge_remainders)
+        .bind(to.promotional_offers)
+        .bind(to.transactional_alerts)
+        .bind(to.data_analytics)
+        .bind(to.third_party_integrations)
+        .execute(&self.pool)
+        .await?;
+        Ok(set.rows_affected() == 1)
     }
 }

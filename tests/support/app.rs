@@ -29,7 +29,8 @@ use super::folder::TempFolder;
 const URL: &str = "GENCHARGE_TEST_DATABASE_URL";
 /// 4299: one process at a time makes templates and removes what dead processes left.
 const TEMPLATE_LOCK: i64 = 4299;
-const SECRET: &str = "a secret that only these tests know";
+/// Every application's secret key.
+pub const SECRET: &str = "a secret that only these tests know";
 
 static TEMPLATE: OnceCell<String> = OnceCell::const_new();
 static NEXT: AtomicU32 = AtomicU32::new(0);

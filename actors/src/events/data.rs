@@ -256,3 +256,22 @@ pub struct AuditRecorded {
     #[schemars(schema_with = "wire::moment::schema")]
     pub occurred_at: DateTime<Utc>,
 }
+
+/// `gencharge.wallet.closed.v1`: a customer was deleted; what the wallet held is owed to the former customer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct WalletClosed {
+    /// The transaction.
+    pub txn_id: TxnId,
+    /// The wallet's sequence at this transaction, its last.
+    pub wallet_seq: i64,
+    /// The former customer.
+    pub user_id: UserId,
+    /// What it held.
+    #[serde(with = "wire::amount")]
+    #[schemars(schema_with = "wire::amount::schema")]
+    pub amount: Paise,
+    /// The transaction's time.
+    #[serde(with = "wire::moment")]
+    #[schemars(schema_with = "wire::moment::schema")]
+    pub occurred_at: DateTime<Utc>,
+}

@@ -9,7 +9,7 @@ mod wire;
 
 pub use data::{
     AuditRecorded, CommandFailed, PartnerFunded, RechargeCompleted, RequestRef, SubscriptionActivated,
-    SubscriptionExpired, WalletToppedUp,
+    SubscriptionExpired, WalletClosed, WalletToppedUp,
 };
 pub use envelope::{CloudEvent, SOURCE};
 
@@ -82,6 +82,8 @@ events! {
     PartnerFunded(PartnerFunded), PARTNER_FUNDED = "gencharge.partner.funded.v1", 160;
     /// Someone changed something, signed in or was refused.
     AuditRecorded(AuditRecorded), AUDIT_RECORDED = "gencharge.audit.recorded.v1", 320;
+    /// A customer was deleted while the wallet held money.
+    WalletClosed(WalletClosed), WALLET_CLOSED = "gencharge.wallet.closed.v1", 160;
 }
 
 /// The text is not an event that this version knows.

@@ -69,7 +69,7 @@ prop_compose! {
 
 prop_compose! {
     fn other()(
-        which in 0..7,
+        which in 0..8,
         (a, b, c, d) in any::<(i64, i64, i64, i64)>(),
         phone in phone(),
         amount in amount(),
@@ -93,6 +93,7 @@ prop_compose! {
             }),
             2 => Event::RechargeFailed(CommandFailed { partner_id: user_id, code, detail, occurred_at, request }),
             3 => Event::TopUpFailed(CommandFailed { partner_id: user_id, code, detail, occurred_at, request }),
+            6 => Event::WalletClosed(WalletClosed { txn_id, wallet_seq: a, user_id, amount, occurred_at }),
             4 => Event::PartnerFunded(PartnerFunded { txn_id, wallet_seq: a, partner_id: user_id, amount, occurred_at }),
             5 => Event::SubscriptionExpired(SubscriptionExpired {
                 subscription_id, txn_id, user_id, phone, plan_id, plan_name, superseded: flag, valid_to, occurred_at,
@@ -123,7 +124,8 @@ proptest! {
             Event::SubscriptionActivated(_)
             | Event::SubscriptionExpired(_)
             | Event::PartnerFunded(_)
-            | Event::AuditRecorded(_) => None,
+            | Event::AuditRecorded(_)
+            | Event::WalletClosed(_) => None,
         };
         prop_assert_eq!(addressee(&event.data_json()), partner.map(|request| request.partner.to_string()));
     }

@@ -69,4 +69,6 @@ impl AccountId {
     pub const OPENING_BALANCES: Self = Self(-5);
     /// Between the two transactions of a wallet-to-wallet transfer.
     pub const TRANSFER_CLEARING: Self = Self(-6);
+    /// Owed to former customers: what their wallets held when their accounts were deleted.
+    pub const CLOSED_WALLETS: Self = Self(-7);
 }

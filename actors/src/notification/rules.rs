@@ -33,6 +33,8 @@ pub fn notices_of(batch: &ParsedBatch) -> Vec<Notice> {
             Event::RechargeFailed(_) | Event::TopUpFailed(_) | Event::PartnerFunded(_) => {}
             // The audit log has them.
             Event::AuditRecorded(_) => {}
+            // There is nobody to tell any more.
+            Event::WalletClosed(_) => {}
         }
     }
     if digested && batch.leads {

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::events::RequestRef;
 pub use crate::kernel::Reason;
 use crate::kernel::{
-    ActivationMode, Category, Digest128, OfferId, Paise, PaymentMethod, PhoneNumber, PlanId, Source,
+    ActivationMode, AdminId, Category, Digest128, OfferId, Paise, PaymentMethod, PhoneNumber, PlanId, Source,
     SubscriptionId, SubscriptionStatus, TxnId, TxnStatus, TxnType, UserId, UserType,
 };
 
@@ -60,6 +60,8 @@ pub enum Command {
     TopUp(TopUp),
     /// Bring a partner's money in.
     Fund(Fund),
+    /// Set aside what a customer's wallet holds, and delete the customer.
+    Close(Close),
 }
 
 impl Command {
@@ -70,6 +72,7 @@ impl Command {
             Self::Recharge(recharge) => recharge.payer,
             Self::TopUp(top_up) => top_up.payer,
             Self::Fund(fund) => Payer { user: fund.partner, phone: None },
+            Self::Close(close) => Payer { user: close.user, phone: Some(close.phone) },
         }
     }
 }
@@ -126,6 +129,17 @@ pub struct Fund {
     pub amount: Paise,
     /// What the bank calls the payment.
     pub reference: Option<String>,
+}
+
+/// Close the wallet of a customer whose account is deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Close {
+    /// Whose.
+    pub user: UserId,
+    /// The customer's number, which becomes free.
+    pub phone: PhoneNumber,
+    /// The administrator who does it; `None`: the customer.
+    pub by: Option<AdminId>,
 }
 
 /// A transaction row. It is never edited.

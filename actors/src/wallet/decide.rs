@@ -4,8 +4,9 @@
 //! nine before it did. Each decision first computes everything and only then changes the overlay: a rejected order leaves
 //! no trace but its key.
 //!
-//! Here is what all commands share; `recharge`, `line` (where a bought plan goes), `top_up` and `partner` hold the commands' own rules.
+//! Here is what all commands share; `recharge`, `line` (where a bought plan goes), `top_up`, `partner` and `close` hold the commands' own rules.
 
+mod close;
 mod line;
 mod partner;
 mod recharge;
@@ -119,6 +120,7 @@ impl Batch<'_> {
             Command::Recharge(recharge) => self.recharge(recharge),
             Command::TopUp(top_up) => self.top_up(top_up),
             Command::Fund(fund) => self.fund(fund),
+            Command::Close(close) => self.close(close),
         };
         let (key, request) = (order.key.key, order.key.request);
         match decided {

@@ -27,11 +27,11 @@ mod simulation;
 
 pub use batch::{KeyWatch, RetryLimits, run_batch};
 pub use command::{
-    Asked, Command, Done, Fund, KeyOrigin, Order, OrderKey, Payer, Reason, Receipt, Recharge, Refusal,
+    Asked, Close, Command, Done, Fund, KeyOrigin, Order, OrderKey, Payer, Reason, Receipt, Recharge, Refusal,
     Rejection, Subscription, TopUp, Transaction,
 };
 pub use decide::{Decisions, Limits, decide};
 pub use shard::{Shard, ShardFactory, WalletSettings, Wallets};
 pub use state::{IdBlock, Ids, LineState, Loaded, StoredKey, StoredOutcome, Touch, WalletState};
 pub use store::{StoreError, WalletStore};
-pub use writes::{Bought, ExpireSubscription, NewEvent, NewKey, NewPosting, OfferUse, ShiftQueue, Writes};
+pub use writes::{Bought, ClosedWallet, ExpireSubscription, NewEvent, NewKey, NewPosting, OfferUse, ShiftQueue, Writes};

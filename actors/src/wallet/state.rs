@@ -36,7 +36,7 @@ impl Touch {
             let (number, offer) = match &order.command {
                 Command::Recharge(recharge) => (Some(recharge.number), recharge.offer),
                 Command::TopUp(top_up) => (Some(top_up.number), None),
-                Command::Fund(_) => (None, None),
+                Command::Fund(_) | Command::Close(_) => (None, None),
             };
             // A payer's own number comes with the payer.
             touch.numbers.extend(number.filter(|_| number != payer.phone));

@@ -8,7 +8,7 @@ use super::command::{Rejection, Subscription, Transaction};
 use super::state::{LineState, WalletState};
 use crate::events::Event;
 use crate::kernel::{
-    AccountId, Digest128, EventId, OfferId, Paise, PhoneNumber, SubscriptionId, SubscriptionStatus, TxnId,
+    AccountId, AdminId, Digest128, EventId, OfferId, Paise, PhoneNumber, SubscriptionId, SubscriptionStatus, TxnId,
     UserId, WalletId,
 };
 
@@ -35,6 +35,8 @@ pub struct Writes {
     pub wake_ups: Vec<PhoneNumber>,
     /// Uses of offers that have a limit per user.
     pub offer_uses: BTreeMap<(OfferId, UserId), OfferUse>,
+    /// Wallets closed, each empty now: their owners' accounts are archived after everything else is written.
+    pub closed: Vec<ClosedWallet>,
     /// What keys decided.
     pub keys: Vec<NewKey>,
     /// What happened, for the outbox.
@@ -85,6 +87,17 @@ pub struct ExpireSubscription {
 pub struct ShiftQueue {
     /// Added to both ends of every queued window.
     pub by: TimeDelta,
+}
+
+/// A wallet closed, because its owner's account is deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClosedWallet {
+    /// Whose.
+    pub user: UserId,
+    /// What it held.
+    pub held: Paise,
+    /// The administrator who did it; `None`: the customer.
+    pub by: Option<AdminId>,
 }
 
 /// One more use of an offer.

@@ -123,6 +123,7 @@ impl PgWalletStore {
         if !write::write(connection, &writes, &locked).await? {
             return Err(Abort::Conflict);
         }
+        write::archive_closed(connection, &writes).await?;
         *phase = Phase::Committing;
         sqlx::raw_sql("COMMIT").execute(connection).await?;
         Ok(())

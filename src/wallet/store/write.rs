@@ -146,6 +146,20 @@ pub async fn write(
     Ok(usize::try_from(updated).unwrap_or(0) == rows.len())
 }
 
+/// Deletes the customers whose wallets were closed: after everything else, because it takes their numbers from them.
+pub async fn archive_closed(connection: &mut PgConnection, writes: &Writes) -> Result<(), sqlx::Error> {
+    for closed in &writes.closed {
+        sqlx::query("SELECT archive_user($1, $2, $3, $4)")
+            .bind(closed.user.get())
+            .bind(closed.held.get())
+            .bind(closed.by.map(|admin| admin.get()))
+            .bind(writes.now)
+            .execute(&mut *connection)
+            .await?;
+    }
+    Ok(())
+}
+
 /// A row of `wallets` as it is to be: what the batch changed of it, and the rest as it was locked.
 struct Changed<'a> {
     id: WalletId,

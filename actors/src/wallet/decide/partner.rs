@@ -77,7 +77,7 @@ impl Batch<'_> {
         };
         let event = match &order.command {
             Command::Recharge(_) => Event::RechargeFailed(failed),
-            Command::TopUp(_) | Command::Fund(_) => Event::TopUpFailed(failed),
+            Command::TopUp(_) | Command::Fund(_) | Command::Close(_) => Event::TopUpFailed(failed),
         };
         if let Some(event_id) = self.ids.event() {
             self.writes.events.push(NewEvent { event_id, txn_id: None, event });
