@@ -20,8 +20,8 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use utoipa::OpenApi as _;
 
-use crate::audit::{self, AuditLog};
 use crate::admins::{self, Admins};
+use crate::audit::{self, AuditLog};
 use crate::auth::{self, Auth, CookieRules, Gate, Keys, Rules, SmsFile, SmsQueue, UnusableSecret, listener};
 use crate::catalogue::{self, CatalogueStore, PublicLists};
 use crate::config::{Config, Secret};

@@ -22,38 +22,39 @@ const MAX_FILTER: usize = 100;
 pub fn routes(cfg: &mut web::ServiceConfig) {
     cfg.service(
         web::resource("/admin/me")
-            .route(web::get().to(me))
-            .route(web::patch().to(change_me))
+            .route(web::get().to(own_admin))
+            .route(web::patch().to(change_own_admin))
             .default_service(web::to(method_not_allowed)),
     );
     for path in ["/admin", "/admin/"] {
         cfg.service(
             web::resource(path)
-                .route(web::get().to(list))
-                .route(web::post().to(add))
+                .route(web::get().to(list_admins))
+                .route(web::post().to(add_admin))
                 .default_service(web::to(method_not_allowed)),
         );
     }
     cfg.service(
         web::resource("/admin/{admin_id}")
-            .route(web::patch().to(change))
-            .route(web::delete().to(remove))
+            .route(web::patch().to(change_admin))
+            .route(web::delete().to(remove_admin))
             .default_service(web::to(method_not_allowed)),
     );
 }
 
 /// The feature's part of the API description.
 #[derive(OpenApi)]
-#[openapi(paths(me, change_me, list, add, change, remove))]
+#[openapi(paths(own_admin, change_own_admin, list_admins, add_admin, change_admin, remove_admin))]
 pub struct Docs;
 
 impl From<AdminError> for Problem {
     fn from(error: AdminError) -> Self {
         match error {
             AdminError::NotFound => Problem::not_found("Administrator"),
-            AdminError::UnknownRole { available } => {
-                Problem::new(Code::NotFound, format!("Role not found; available_roles: {}", available.join(", ")))
-            }
+            AdminError::UnknownRole { available } => Problem::new(
+                Code::NotFound,
+                format!("Role not found; available_roles: {}", available.join(", ")),
+            ),
             AdminError::PhoneTaken => Problem::new(
                 Code::Duplicate,
                 "Another administrator or a customer has this phone_number: give another",
@@ -150,7 +151,10 @@ fn key(text: &str) -> Result<Key, Problem> {
 /// Own profile
 #[utoipa::path(get, path = "/admin/me", tag = "Admins", security(("bearer" = [])),
     responses((status = 200, body = AdminOut), (status = 403, description = "forbidden: needs Admin_me:read")))]
-async fn me(administrator: Administrator, admins: web::Data<Admins>) -> Result<web::Json<AdminOut>, Problem> {
+async fn own_admin(
+    administrator: Administrator,
+    admins: web::Data<Admins>,
+) -> Result<web::Json<AdminOut>, Problem> {
     administrator.require(Resource::AdminMe, Action::Read)?;
     Ok(web::Json(admins.one(administrator.admin_id).await?))
 }
@@ -159,7 +163,7 @@ async fn me(administrator: Administrator, admins: web::Data<Admins>) -> Result<w
 #[utoipa::path(patch, path = "/admin/me", tag = "Admins", security(("bearer" = [])), request_body = OwnBody,
     responses((status = 200, body = AdminOut), (status = 400, description = "duplicate"),
         (status = 403, description = "forbidden: needs Admin_me:edit")))]
-async fn change_me(
+async fn change_own_admin(
     administrator: Administrator,
     admins: web::Data<Admins>,
     body: web::Json<OwnBody>,
@@ -185,7 +189,7 @@ async fn change_me(
     ),
     responses((status = 200, body = Vec<AdminOut>, headers(("X-Total-Count" = i64), ("Link" = String))),
         (status = 403, description = "forbidden: needs Admins:read")))]
-async fn list(
+async fn list_admins(
     request: HttpRequest,
     administrator: Administrator,
     admins: web::Data<Admins>,
@@ -213,7 +217,7 @@ async fn list(
     responses((status = 200, body = AdminOut), (status = 400, description = "duplicate"),
         (status = 403, description = "forbidden: needs Admins:write, and a role that allows no more than the own"),
         (status = 404, description = "not_found: no such role; the detail names those there are")))]
-async fn add(
+async fn add_admin(
     administrator: Administrator,
     admins: web::Data<Admins>,
     body: web::Json<NewBody>,
@@ -232,7 +236,7 @@ async fn add(
         (status = 403, description = "forbidden: needs Admins:edit, and roles that allow no more than the own"),
         (status = 404, description = "not_found: no such administrator or role"),
         (status = 409, description = "state_conflict: the last SuperAdmin")))]
-async fn change(
+async fn change_admin(
     administrator: Administrator,
     admins: web::Data<Admins>,
     admin_id: web::Path<String>,
@@ -251,7 +255,7 @@ async fn change(
     responses((status = 200, body = MessageAnswer),
         (status = 403, description = "forbidden: needs Admins:delete, and a role that allows no more than the own"),
         (status = 404, description = "not_found"), (status = 409, description = "state_conflict: the last SuperAdmin")))]
-async fn remove(
+async fn remove_admin(
     administrator: Administrator,
     admins: web::Data<Admins>,
     admin_id: web::Path<String>,

@@ -250,7 +250,11 @@ fn select(columns: &str, listing: &Listing) -> QueryBuilder<Postgres> {
     ];
     for (column, text) in filters {
         if let Some(text) = text {
-            sql.push(" AND strpos(lower(").push(column).push("), lower(").push_bind(text.clone()).push(")) > 0");
+            sql.push(" AND strpos(lower(")
+                .push(column)
+                .push("), lower(")
+                .push_bind(text.clone())
+                .push(")) > 0");
         }
     }
     sql
@@ -273,8 +277,9 @@ async fn role(db: &mut PgConnection, name: &str, by: &Administrator) -> Result<i
         .fetch_optional(&mut *db)
         .await?;
     let Some(role) = role else {
-        let available =
-            sqlx::query_scalar("SELECT role_name FROM roles ORDER BY role_id LIMIT 100").fetch_all(db).await?;
+        let available = sqlx::query_scalar("SELECT role_name FROM roles ORDER BY role_id LIMIT 100")
+            .fetch_all(db)
+            .await?;
         return Err(AdminError::UnknownRole { available });
     };
     if exceeds(db, role, by.role.role_id).await? { Err(AdminError::BeyondOwnRole) } else { Ok(role) }

@@ -92,7 +92,8 @@ fn extract<T: 'static>(
         Admission::AskStore(claims) => {
             let gate = Gate::clone(gate);
             let request = request.clone();
-            let check = async move { noted(&request, gate.check_in_store(claims, paused).await).and_then(narrow) };
+            let check =
+                async move { noted(&request, gate.check_in_store(claims, paused).await).and_then(narrow) };
             Either::Right(check.boxed_local())
         }
     }

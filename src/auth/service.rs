@@ -219,8 +219,7 @@ impl Auth {
     async fn wake(&self, subject: &Subject, span: Span) -> Result<(), AuthError> {
         let user = UserId(subject.id);
         let mut tx = self.0.pool.begin().await?;
-        let woken =
-            users::change_status(&mut tx, user, Change::Reactivate, span.now).await;
+        let woken = users::change_status(&mut tx, user, Change::Reactivate, span.now).await;
         match woken {
             Ok(_) => {}
             // Blocked or removed between the two statements.

@@ -53,8 +53,9 @@ impl Window {
             }
         }
         let mut links = Vec::new();
-        let mut link =
-            |skip: i64, rel: &str| links.push(format!("<?{filters}skip={skip}&limit={limit}>; rel=\"{rel}\""));
+        let mut link = |skip: i64, rel: &str| {
+            links.push(format!("<?{filters}skip={skip}&limit={limit}>; rel=\"{rel}\""))
+        };
         link(0, "first");
         if skip > 0 {
             link(skip.saturating_sub(limit).max(0), "prev");
@@ -81,7 +82,8 @@ pub fn page<T: Serialize>(request: &HttpRequest, window: Window, total: i64, row
 /// Too many long lists are being sent.
 #[must_use]
 pub fn busy() -> Problem {
-    let detail = "Too many long lists are being sent: try again shortly, or read page by page with skip and limit";
+    let detail =
+        "Too many long lists are being sent: try again shortly, or read page by page with skip and limit";
     Problem::new(Code::Overloaded, detail).retry_after(10)
 }
 

@@ -67,9 +67,7 @@ impl SubscribeRequest {
             faults.keep::<(), _>("source", Err("must be recharge: other sources are the system's own"));
         }
         match (number, method, mode, wallet_amount) {
-            (Some(number), Some(method), None | Some(Some(_)), None | Some(Some(_)))
-                if faults.is_empty() =>
-            {
+            (Some(number), Some(method), None | Some(Some(_)), None | Some(Some(_))) if faults.is_empty() => {
                 Ok(Command::Recharge(Recharge {
                     payer,
                     number,

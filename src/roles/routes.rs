@@ -23,28 +23,28 @@ pub fn routes(cfg: &mut web::ServiceConfig) {
     for path in ["/role", "/role/"] {
         cfg.service(
             web::resource(path)
-                .route(web::get().to(list))
-                .route(web::post().to(add))
+                .route(web::get().to(list_roles))
+                .route(web::post().to(add_role))
                 .default_service(web::to(method_not_allowed)),
         );
     }
     cfg.service(
         web::resource("/role/permissions/all")
-            .route(web::get().to(permissions))
+            .route(web::get().to(list_permissions))
             .default_service(web::to(method_not_allowed)),
     )
     .service(
         web::resource("/role/{role_id}")
-            .route(web::get().to(one))
-            .route(web::put().to(change))
-            .route(web::delete().to(remove))
+            .route(web::get().to(one_role))
+            .route(web::put().to(change_role))
+            .route(web::delete().to(remove_role))
             .default_service(web::to(method_not_allowed)),
     );
 }
 
 /// The feature's part of the API description.
 #[derive(OpenApi)]
-#[openapi(paths(list, add, permissions, one, change, remove))]
+#[openapi(paths(list_roles, add_role, list_permissions, one_role, change_role, remove_role))]
 pub struct Docs;
 
 impl From<RoleError> for Problem {
@@ -152,7 +152,7 @@ fn wanted(ids: Option<Vec<i64>>, grants: Option<Vec<Grant>>) -> Result<Option<Wa
     ),
     responses((status = 200, body = Vec<RoleResponse>, headers(("X-Total-Count" = i64), ("Link" = String))),
         (status = 403, description = "forbidden: needs Roles:read")))]
-async fn list(
+async fn list_roles(
     request: HttpRequest,
     administrator: Administrator,
     roles: web::Data<Roles>,
@@ -175,7 +175,7 @@ async fn list(
 #[utoipa::path(post, path = "/role/", tag = "Roles", security(("bearer" = [])), request_body = RoleBody,
     responses((status = 201, body = RoleResponse), (status = 400, description = "duplicate, unknown_permission"),
         (status = 403, description = "forbidden: needs Roles:write, and allows no more than the own role")))]
-async fn add(
+async fn add_role(
     administrator: Administrator,
     roles: web::Data<Roles>,
     body: web::Json<RoleBody>,
@@ -190,7 +190,7 @@ async fn add(
 /// Everything that can be allowed
 #[utoipa::path(get, path = "/role/permissions/all", tag = "Roles", security(("bearer" = [])),
     responses((status = 200, body = Vec<PermissionBase>), (status = 403, description = "forbidden: needs Roles:read")))]
-async fn permissions(
+async fn list_permissions(
     administrator: Administrator,
     roles: web::Data<Roles>,
 ) -> Result<web::Json<Vec<PermissionBase>>, Problem> {
@@ -202,7 +202,7 @@ async fn permissions(
 #[utoipa::path(get, path = "/role/{role_id}", tag = "Roles", security(("bearer" = [])), params(("role_id" = i64, Path)),
     responses((status = 200, body = RoleResponse), (status = 403, description = "forbidden: needs Roles:read"),
         (status = 404, description = "not_found")))]
-async fn one(
+async fn one_role(
     administrator: Administrator,
     roles: web::Data<Roles>,
     role_id: web::Path<i64>,
@@ -219,7 +219,7 @@ async fn one(
     responses((status = 200, body = RoleResponse), (status = 400, description = "duplicate, unknown_permission"),
         (status = 403, description = "forbidden: needs Roles:edit, and allows no more than the own role"),
         (status = 404, description = "not_found"), (status = 409, description = "state_conflict: SuperAdmin")))]
-async fn change(
+async fn change_role(
     administrator: Administrator,
     roles: web::Data<Roles>,
     role_id: web::Path<i64>,
@@ -236,7 +236,7 @@ async fn change(
 #[utoipa::path(delete, path = "/role/{role_id}", tag = "Roles", security(("bearer" = [])), params(("role_id" = i64, Path)),
     responses((status = 200, body = MessageAnswer), (status = 403, description = "forbidden: needs Roles:delete"),
         (status = 404, description = "not_found"), (status = 409, description = "state_conflict: in use, or SuperAdmin")))]
-async fn remove(
+async fn remove_role(
     administrator: Administrator,
     roles: web::Data<Roles>,
     role_id: web::Path<i64>,

@@ -265,8 +265,7 @@ async fn within(db: &mut PgConnection, role: i64, by: &Administrator) -> Result<
 
 fn allows_all_of(new: &RoleResponse, old: &RoleResponse) -> bool {
     old.permissions.iter().all(|before| {
-        let same =
-            new.permissions.iter().find(|permission| permission.permission_id == before.permission_id);
+        let same = new.permissions.iter().find(|permission| permission.permission_id == before.permission_id);
         same.is_some_and(|after| after.flags.cover(before.flags))
     })
 }

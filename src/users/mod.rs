@@ -11,8 +11,8 @@ mod store;
 
 pub use archive::DeleteError;
 pub use names::{EmailAddress, InvalidEmail, InvalidName, PersonName};
+pub use preferences::Preferences;
 pub use routes::{Docs, routes};
 pub use seed::{NewCustomer, demo_customers, insert_customers, seed_customers};
 pub use shape::{RegisteredUser, UserResponse};
-pub use preferences::Preferences;
 pub use store::{Profile, ProfileError, StatusError, Users, change_status, find, lock};

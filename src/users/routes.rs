@@ -21,20 +21,19 @@ use crate::http::{Code, Problem, array};
 
 /// Mounts the feature.
 pub fn routes(cfg: &mut web::ServiceConfig) {
-    let resource = |path: &str, route| {
-        web::resource(path).route(route).default_service(web::to(method_not_allowed))
-    };
+    let resource =
+        |path: &str, route| web::resource(path).route(route).default_service(web::to(method_not_allowed));
     cfg.service(resource("/user/me", web::get().to(me)).route(web::delete().to(delete_me)))
         .service(resource("/user/me/email", web::put().to(set_email)))
         .service(resource("/user/me/switch-type", web::put().to(switch_type)))
         .service(resource("/user/me/deactivate", web::post().to(deactivate)))
         .service(resource("/user/me/reactivate", web::post().to(reactivate)))
         .service(resource("/user/preference", web::get().to(preferences)).route(web::put().to(prefer)))
-        .service(resource("/user/admin", web::get().to(list)))
-        .service(resource("/user/admin/archived", web::get().to(archived)))
+        .service(resource("/user/admin", web::get().to(list_users)))
+        .service(resource("/user/admin/archived", web::get().to(list_archived_users)))
         .service(resource("/user/admin/block/{user_id}", web::post().to(block)))
         .service(resource("/user/admin/unblock/{user_id}", web::post().to(unblock)))
-        .service(resource("/user/admin/{user_id}", web::delete().to(delete)));
+        .service(resource("/user/admin/{user_id}", web::delete().to(delete_user)));
 }
 
 /// The feature's part of the API description.
@@ -48,11 +47,11 @@ pub fn routes(cfg: &mut web::ServiceConfig) {
     reactivate,
     preferences,
     prefer,
-    list,
-    archived,
+    list_users,
+    list_archived_users,
     block,
     unblock,
-    delete
+    delete_user
 ))]
 pub struct Docs;
 
@@ -166,9 +165,10 @@ async fn switch_type(
     users: web::Data<Users>,
     body: web::Json<TypeBody>,
 ) -> Answered<UserResponse> {
-    let user_type: UserType = body.user_type.parse().map_err(|error: gencharge_actors::kernel::UnknownWord| {
-        Problem::field("user_type", error.to_string())
-    })?;
+    let user_type: UserType =
+        body.user_type.parse().map_err(|error: gencharge_actors::kernel::UnknownWord| {
+            Problem::field("user_type", error.to_string())
+        })?;
     Ok(web::Json(users.switch_type(customer.user_id, user_type).await?.into()))
 }
 
@@ -237,7 +237,7 @@ async fn prefer(
     ),
     responses((status = 200, body = Vec<UserResponse>, headers(("X-Total-Count" = i64), ("Link" = String))),
         (status = 403, description = "forbidden: needs Users:read")))]
-async fn list(
+async fn list_users(
     request: HttpRequest,
     administrator: Administrator,
     users: web::Data<Users>,
@@ -261,7 +261,7 @@ async fn list(
     ),
     responses((status = 200, body = Vec<UserResponse>, headers(("X-Total-Count" = i64), ("Link" = String))),
         (status = 403, description = "forbidden: needs Users:read")))]
-async fn archived(
+async fn list_archived_users(
     request: HttpRequest,
     administrator: Administrator,
     users: web::Data<Users>,
@@ -345,7 +345,7 @@ async fn change_other(
     responses((status = 200, body = UserResponse), (status = 403, description = "forbidden: needs Users:delete"),
         (status = 404, description = "not_found"),
         (status = 409, description = "state_conflict: money keeps moving in the wallet")))]
-async fn delete(
+async fn delete_user(
     administrator: Administrator,
     users: web::Data<Users>,
     user_id: web::Path<i64>,

@@ -209,7 +209,8 @@ impl Users {
         let now = self.clock.now();
         let mut tx = self.pool.begin().await?;
         let state = change_status(&mut tx, user, change, now).await?;
-        let ended = end_sessions_except(&mut tx, SubjectKind::User, user.get(), keep, state.as_str(), now).await?;
+        let ended =
+            end_sessions_except(&mut tx, SubjectKind::User, user.get(), keep, state.as_str(), now).await?;
         let profile = find(&mut tx, user).await?.ok_or(StatusError::NotFound)?;
         tx.commit().await?;
         self.gate.set_standing(user, state);

@@ -15,7 +15,6 @@ async fn archived(app: &TestApp, admin: &str) -> Value {
 #[test]
 fn a_deleted_account_is_archived_as_it_was_and_its_number_is_free() {
     with_app(async |app| {
-        let admin = app.sign_in(MANAGER).await.access;
         let phone = "9870000001";
         let mut ids = Vec::new();
         for round in 0..3 {
@@ -36,6 +35,7 @@ fn a_deleted_account_is_archived_as_it_was_and_its_number_is_free() {
             let verify = json!({ "phone_number": phone, "otp": login });
             assert_eq!(app.post("/auth/verify-otp-login", "", verify).await.problem(), "invalid_otp");
             app.clock.advance(chrono::TimeDelta::seconds(31));
+            let admin = app.sign_in(MANAGER).await.access;
             let last = archived(app, &admin).await.as_array().unwrap().last().unwrap().clone();
             assert_eq!((&last["user_type"], &last["status"]), (&json!("prepaid"), &json!("active")));
             assert_eq!((&last["email"], &last["phone_number"]), (&json!(email), &json!(phone)));
@@ -46,6 +46,7 @@ fn a_deleted_account_is_archived_as_it_was_and_its_number_is_free() {
         ids.dedup();
         assert_eq!(ids.len(), 3, "ids are never used again");
         // The history stays readable, and the new owner of the number sees none of it.
+        let admin = app.sign_in(MANAGER).await.access;
         let query = format!("/recharge/admin/transactions?user_id={}", ids[0]);
         let history = app.get(&query, &admin).await.ok();
         assert_eq!(history["total"], 2);
@@ -70,7 +71,8 @@ fn administrators_delete_with_the_true_type_and_status() {
             bare(app, Method::DELETE, &path(phone).await, &admin).await.ok();
         }
         let rows = archived(app, &admin).await;
-        let kinds: Vec<_> = rows.as_array().unwrap().iter().map(|row| (&row["status"], &row["user_type"])).collect();
+        let kinds: Vec<_> =
+            rows.as_array().unwrap().iter().map(|row| (&row["status"], &row["user_type"])).collect();
         assert_eq!(kinds, [(&json!("blocked"), &json!("prepaid")), (&json!("deactive"), &json!("postpaid"))]);
         let found = app.get("/user/admin/archived?status=deactive&name=dev", &admin).await.ok();
         assert_eq!(found.as_array().unwrap().len(), 1);
@@ -130,7 +132,10 @@ fn what_the_wallet_held_is_set_aside_in_the_ledger() {
         assert_eq!(owed, 45_100);
         let history = app.get(&format!("/recharge/admin/transactions?user_id={id}"), &admin).await.ok();
         let last = &history["transactions"][0];
-        assert_eq!((&last["amount"], &last["txn_type"], &last["source"]), (&json!("451.00"), &json!("debit"), &json!("refund")));
+        assert_eq!(
+            (&last["amount"], &last["txn_type"], &last["source"]),
+            (&json!("451.00"), &json!("debit"), &json!("refund"))
+        );
         app.verify().await;
         // The next owner of the number begins with nothing, and is nobody's heir.
         app.clock.advance(chrono::TimeDelta::seconds(31));

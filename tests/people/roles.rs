@@ -26,13 +26,17 @@ fn roles_show_what_each_allows() {
         let token = app.sign_in(SUPER_ADMIN).await.access;
         let all = app.get("/role", &token).await;
         assert_eq!(all.headers["x-total-count"], "5");
-        assert_eq!(column(&all.json, "role_name"), ["SuperAdmin", "Manager", "Support", "ContentEditor", "Viewer"]);
+        assert_eq!(
+            column(&all.json, "role_name"),
+            ["SuperAdmin", "Manager", "Support", "ContentEditor", "Viewer"]
+        );
         // The flags are the link's, not the permission's.
         let users = |role: &Value| {
             let rows = role["permissions"].as_array().unwrap();
             rows.iter().find(|row| row["resource"] == "Users").cloned()
         };
-        let flags = |row: &Value| ["read", "write", "edit", "delete"].map(|flag| row[flag].as_bool().unwrap());
+        let flags =
+            |row: &Value| ["read", "write", "edit", "delete"].map(|flag| row[flag].as_bool().unwrap());
         assert_eq!(flags(&users(&all.json[1]).unwrap()), [true; 4]);
         assert_eq!(flags(&users(&all.json[2]).unwrap()), [true, false, false, false]);
         assert!(users(&all.json[4]).is_none());
@@ -41,13 +45,19 @@ fn roles_show_what_each_allows() {
         assert_eq!(column(&two.json, "role_name"), ["Support", "SuperAdmin"]);
         assert_eq!(two.headers["x-total-count"], "5");
         let content = app.get("/role/?permission_resource=CONTENT", &token).await.ok();
-        assert_eq!(column(&content, "role_name"), ["SuperAdmin", "ContentEditor", "Viewer"].map(Value::from).to_vec());
+        assert_eq!(
+            column(&content, "role_name"),
+            ["SuperAdmin", "ContentEditor", "Viewer"].map(Value::from).to_vec()
+        );
         assert!(content[2]["permissions"].as_array().unwrap().len() > 1, "the whole role is shown");
         let id = all.json[1]["role_id"].clone();
         assert_eq!(app.get(&format!("/role/{id}"), &token).await.ok(), all.json[1]);
         assert_eq!(app.get("/role/999", &token).await.problem(), "not_found");
         assert_eq!(app.get("/role/x", &token).await.problem(), "invalid_input");
-        assert_eq!(app.get("/role/?sort_by=id&sort_order=up", &token).await.json["errors"].as_array().unwrap().len(), 2);
+        assert_eq!(
+            app.get("/role/?sort_by=id&sort_order=up", &token).await.json["errors"].as_array().unwrap().len(),
+            2
+        );
         let posts = permission(app, &token, "Posts").await;
         assert_eq!(flags(&posts), [true, true, true, false]);
     });
@@ -57,9 +67,14 @@ fn roles_show_what_each_allows() {
 fn roles_are_made_changed_and_deleted() {
     with_app(async |app| {
         let token = app.sign_in(SUPER_ADMIN).await.access;
-        let (users, plans) =
-            (permission(app, &token, "Users").await, permission(app, &token, "Plans").await);
-        let made = app.post("/role/", &token, json!({ "role_name": " Clerk ", "permission_ids": [users["permission_id"]] })).await;
+        let (users, plans) = (permission(app, &token, "Users").await, permission(app, &token, "Plans").await);
+        let made = app
+            .post(
+                "/role/",
+                &token,
+                json!({ "role_name": " Clerk ", "permission_ids": [users["permission_id"]] }),
+            )
+            .await;
         assert_eq!(made.status, 201);
         assert_eq!((&made.json["role_name"], &made.json["permissions"][0]), (&json!("Clerk"), &users));
         let path = format!("/role/{}", made.json["role_id"]);
@@ -73,7 +88,8 @@ fn roles_are_made_changed_and_deleted() {
         (expected["write"], expected["delete"]) = (json!(false), json!(false));
         assert_eq!(desk["permissions"], json!([expected]));
         // What the role has keeps its flags; what is new comes with all.
-        let both = put(json!({ "permission_ids": [users["permission_id"], plans["permission_id"]] })).await.ok();
+        let both =
+            put(json!({ "permission_ids": [users["permission_id"], plans["permission_id"]] })).await.ok();
         assert_eq!(both["permissions"], json!([expected, plans]));
 
         let admin = json!({ "name": "Clerk", "email": "clerk@example.com", "phone_number": "9000000101", "role_name": "Desk" });
@@ -81,7 +97,11 @@ fn roles_are_made_changed_and_deleted() {
         let clerk = app.sign_in("9000000101").await.access;
         assert_eq!(app.get("/user/admin?limit=1", &clerk).await.status, 200);
         put(json!({ "permission_ids": [plans["permission_id"]] })).await.ok();
-        assert_eq!(app.get("/user/admin?limit=1", &clerk).await.problem(), "forbidden", "on the next request");
+        assert_eq!(
+            app.get("/user/admin?limit=1", &clerk).await.problem(),
+            "forbidden",
+            "on the next request"
+        );
 
         assert_eq!(bare(app, Method::DELETE, &path, &token).await.problem(), "state_conflict", "in use");
         bare(app, Method::DELETE, "/admin/9000000101", &token).await.ok();
@@ -100,7 +120,11 @@ fn what_cannot_be_is_refused_and_leaves_nothing_behind() {
         let bad = post(json!({ "role_name": "Ghost", "permission_ids": [1, 4711, 4712] })).await;
         assert_eq!((bad.status, bad.problem()), (400, "unknown_permission"));
         assert!(bad.json["detail"].as_str().unwrap().contains("4711, 4712"));
-        assert_eq!(app.get("/role/?role_name=Ghost", &token).await.ok(), json!([]), "the role once stayed behind");
+        assert_eq!(
+            app.get("/role/?role_name=Ghost", &token).await.ok(),
+            json!([]),
+            "the role once stayed behind"
+        );
         assert_eq!(post(json!({ "role_name": "Viewer" })).await.problem(), "duplicate");
         let long = "x".repeat(51);
         for body in [
@@ -118,7 +142,10 @@ fn what_cannot_be_is_refused_and_leaves_nothing_behind() {
         let path = format!("/role/{}", viewer["role_id"]);
         let put = async |body| send(app, Method::PUT, &path, &token, body).await;
         assert_eq!(put(json!({ "role_name": "Manager" })).await.problem(), "duplicate");
-        assert_eq!(put(json!({ "role_name": "Looker", "permission_ids": [4711] })).await.problem(), "unknown_permission");
+        assert_eq!(
+            put(json!({ "role_name": "Looker", "permission_ids": [4711] })).await.problem(),
+            "unknown_permission"
+        );
         assert_eq!(role(app, &token, "Viewer").await, viewer, "all or nothing");
         let (manager, asha) = (app.sign_in(MANAGER).await.access, app.sign_in(ASHA).await.access);
         for (method, path) in [(Method::POST, "/role/"), (Method::PUT, &path), (Method::DELETE, &path)] {
@@ -141,8 +168,10 @@ fn super_admin_keeps_its_name_and_all_it_allows() {
         let path = format!("/role/{}", root["role_id"]);
         let ids = column(&root["permissions"], "permission_id");
         let put = async |body| send(app, Method::PUT, &path, &token, body).await;
-        let fewer_flags: Vec<Value> =
-            ids.iter().map(|id| json!({ "permission_id": id, "read": true, "write": true, "edit": true })).collect();
+        let fewer_flags: Vec<Value> = ids
+            .iter()
+            .map(|id| json!({ "permission_id": id, "read": true, "write": true, "edit": true }))
+            .collect();
         for body in [
             json!({ "role_name": "Root" }),
             json!({ "permission_ids": [] }),
@@ -165,7 +194,15 @@ fn nobody_makes_a_role_beyond_the_own() {
         let viewer = role(app, &root, "Viewer").await;
         let mut ids = column(&viewer["permissions"], "permission_id");
         ids.push(roles.clone());
-        send(app, Method::PUT, &format!("/role/{}", viewer["role_id"]), &root, json!({ "permission_ids": ids })).await.ok();
+        send(
+            app,
+            Method::PUT,
+            &format!("/role/{}", viewer["role_id"]),
+            &root,
+            json!({ "permission_ids": ids }),
+        )
+        .await
+        .ok();
         let staff = app.sign_in(VIEWER).await.access;
         let post = async |ids: Value| {
             let body = json!({ "role_name": "Other", "permission_ids": ids });
@@ -178,6 +215,9 @@ fn nobody_makes_a_role_beyond_the_own() {
         assert_eq!(send(app, Method::PUT, &path, &staff, body).await.problem(), "forbidden");
         let manager = role(app, &root, "Manager").await;
         let path = format!("/role/{}", manager["role_id"]);
-        assert_eq!(send(app, Method::PUT, &path, &staff, json!({ "permission_ids": [] })).await.problem(), "forbidden");
+        assert_eq!(
+            send(app, Method::PUT, &path, &staff, json!({ "permission_ids": [] })).await.problem(),
+            "forbidden"
+        );
     });
 }

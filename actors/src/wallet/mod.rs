@@ -34,4 +34,6 @@ pub use decide::{Decisions, Limits, decide};
 pub use shard::{Shard, ShardFactory, WalletSettings, Wallets};
 pub use state::{IdBlock, Ids, LineState, Loaded, StoredKey, StoredOutcome, Touch, WalletState};
 pub use store::{StoreError, WalletStore};
-pub use writes::{Bought, ClosedWallet, ExpireSubscription, NewEvent, NewKey, NewPosting, OfferUse, ShiftQueue, Writes};
+pub use writes::{
+    Bought, ClosedWallet, ExpireSubscription, NewEvent, NewKey, NewPosting, OfferUse, ShiftQueue, Writes,
+};

@@ -8,8 +8,8 @@ use super::command::{Rejection, Subscription, Transaction};
 use super::state::{LineState, WalletState};
 use crate::events::Event;
 use crate::kernel::{
-    AccountId, AdminId, Digest128, EventId, OfferId, Paise, PhoneNumber, SubscriptionId, SubscriptionStatus, TxnId,
-    UserId, WalletId,
+    AccountId, AdminId, Digest128, EventId, OfferId, Paise, PhoneNumber, SubscriptionId, SubscriptionStatus,
+    TxnId, UserId, WalletId,
 };
 
 /// Everything one batch changes. All of it is written in one database transaction, or none.

@@ -38,8 +38,13 @@ impl Batch<'_> {
         };
         if let Some(event_id) = self.ids.event() {
             let occurred_at = transaction.created_at;
-            let event =
-                Event::WalletClosed(WalletClosed { txn_id, wallet_seq, user_id: user, amount: held, occurred_at });
+            let event = Event::WalletClosed(WalletClosed {
+                txn_id,
+                wallet_seq,
+                user_id: user,
+                amount: held,
+                occurred_at,
+            });
             self.writes.events.push(NewEvent { event_id, txn_id: Some(txn_id), event });
         }
         self.writes.transactions.push(transaction.clone());
