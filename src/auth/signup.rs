@@ -6,7 +6,6 @@ use sqlx::PgPool;
 
 use super::otp::MAX_TRIES;
 use super::service::AuthError;
-use super::session::Span;
 use super::session::{Span, audited};
 use super::token::CUSTOMER_ROLE;
 use crate::audit::{self, Entry};

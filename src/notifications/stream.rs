@@ -198,9 +198,9 @@ impl Client {
 
     async fn check(&mut self) {
         self.check_at = Instant::now() + CHECK_EVERY;
-        let admitted = match self.gate.admit(&self.token) {
+        let admitted = match self.gate.admit(&self.token, false) {
             Admission::Decided(decided) => decided,
-            Admission::AskStore(claims) => self.gate.check_in_store(claims).await,
+            Admission::AskStore(claims) => self.gate.check_in_store(claims, false).await,
         };
         if admitted.is_err() {
             return self.end("signed_out");
