@@ -2,6 +2,7 @@
 //! with its background tasks. `serve` and the tests start the same application here.
 
 mod actors;
+mod bus;
 mod edge;
 pub mod stores;
 
@@ -30,6 +31,7 @@ use crate::http::edge::AccessLog;
 use crate::http::{openapi, server};
 use crate::notifications::{self, Notifications, PgNotificationStore};
 use crate::operations;
+use crate::platform::bus::rabbit::Rabbit;
 use crate::platform::data_folder;
 use crate::platform::documents::DocumentError;
 use crate::platform::postgres::listener::Listener;
@@ -93,6 +95,9 @@ pub enum StartError {
         "GENCHARGE_SMS_URL: this version delivers codes to sms.log in the data folder only; remove the setting"
     )]
     SmsProvider,
+    /// The broker's address. A broker that is away does not keep the application from starting.
+    #[error("AMQP_URL: {0}")]
+    Broker(String),
     /// The log of requests.
     #[error(
         "GENCHARGE_ACCESS_LOG: {path} cannot be opened: {source}; choose a file that can be written, or off"
@@ -279,11 +284,11 @@ impl App {
         let sender = sms_sender(&parts.config)?;
         let mut changes = Listener::new();
         let universe = Universe::new();
-        let stores = Stores::open(&parts.pool).await?;
+        let stores = Stores::open(&parts.pool, broker(&parts.config)?).await?;
         let services = Services::build(&parts, &stores, &universe, sms, &mut changes)?;
         let (stop, stopping) = watch::channel(false);
         let document = openapi_document();
-        let outside = edge::build(&parts, &universe, &document)?;
+        let outside = edge::build(&parts, &universe, stores.rabbit.clone(), &document)?;
         let documentation = Documentation::new(&document);
         let notifications = services.notifications.clone();
         let (http, layer, operations) = (services.clone(), outside.layer, outside.operations);
@@ -325,6 +330,12 @@ impl App {
         let tasks = vec![listener, changes, sms];
         Ok(RunningApp { addr, handle, server, universe, notifications, stop, tasks, access_log: outside.log })
     }
+}
+
+fn broker(config: &Config) -> Result<Option<Rabbit>, StartError> {
+    let services = &config.services;
+    let rabbit = services.amqp_url.as_ref().map(|url| Rabbit::new(url, &services.amqp_prefix));
+    rabbit.transpose().map_err(StartError::Broker)
 }
 
 fn sms_sender(config: &Config) -> Result<SmsFile, StartError> {

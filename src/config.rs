@@ -137,6 +137,8 @@ pub struct ServicesConfig {
     pub redis_url: Option<Secret>,
     /// `AMQP_URL`
     pub amqp_url: Option<Secret>,
+    /// `GENCHARGE_AMQP_PREFIX`: every exchange and queue is named with it.
+    pub amqp_prefix: String,
 }
 
 /// Logs.
@@ -230,7 +232,6 @@ impl Config {
         let given = [
             ("MONGODB_URL", &self.services.mongodb_url, "documents are kept in PostgreSQL"),
             ("REDIS_URL", &self.services.redis_url, "short-lived state is kept in PostgreSQL"),
-            ("AMQP_URL", &self.services.amqp_url, "messages go through the bus inside the process"),
         ];
         let problems: Vec<String> = given
             .into_iter()
@@ -441,5 +442,11 @@ fn read_services(r: &mut Reader) -> Result<ServicesConfig, Refused> {
     let mongodb_url = r.optional("MONGODB_URL", parse::mongodb_url);
     let redis_url = r.optional("REDIS_URL", parse::redis_url);
     let amqp_url = r.optional("AMQP_URL", parse::amqp_url);
-    Ok(ServicesConfig { mongodb_url: mongodb_url?, redis_url: redis_url?, amqp_url: amqp_url? })
+    let amqp_prefix = r.take("GENCHARGE_AMQP_PREFIX", parse::amqp_prefix);
+    Ok(ServicesConfig {
+        mongodb_url: mongodb_url?,
+        redis_url: redis_url?,
+        amqp_url: amqp_url?,
+        amqp_prefix: amqp_prefix?,
+    })
 }

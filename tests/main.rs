@@ -29,6 +29,8 @@ mod outbox;
 #[cfg(test)]
 mod people;
 #[cfg(test)]
+mod rabbit;
+#[cfg(test)]
 mod recharge;
 #[cfg(test)]
 mod stores;

@@ -13,7 +13,9 @@ use gencharge_actors::kernel::{
     Clock, Paise, PaymentMethod, PhoneNumber, PlanId, Source, SubscriptionId, SubscriptionStatus,
     SystemClock, TxnId, UserId,
 };
-use gencharge_actors::notification::{Hub, NotificationActor, NotificationStore as _, Notifier, notices_of};
+use gencharge_actors::notification::{
+    Hub, NotificationActor, NotificationStore as _, Notifier, Readers, notices_of,
+};
 use gencharge_actors::relay::{
     Batch, Bus, ClaimLimits, Consumer, DeliverError, Delivery, LocalBus, Outbox as _, OutboxSignal, Pace,
     Relay, RelayActor, RelaySettings,
@@ -239,7 +241,7 @@ fn supervised_relay_and_notifications_deliver_when_woken_and_once_more_at_the_en
         let pace = Pace { poll: Duration::from_secs(3600), ..Pace::default() };
         universe
             .supervise(Spec::new("relay").stage(Stage::Outflow), move |probe| {
-                let bus = LocalBus::new(vec![Arc::new(Notifier::new(actor.clone()))]);
+                let bus = LocalBus::new(vec![Arc::new(Notifier::new(actor.clone(), Readers::Everyone))]);
                 let outbox = PgOutbox::new(parts.0.clone());
                 let settings = RelaySettings::default();
                 let relay = Relay::new(Arc::new(outbox), Arc::new(bus), Arc::new(SystemClock), settings);

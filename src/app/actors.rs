@@ -6,18 +6,19 @@ use std::time::Duration;
 
 use gencharge_actors::kernel::Paise;
 use gencharge_actors::lifecycle::Lifecycle;
-use gencharge_actors::notification::{Hub, HubActor, NotificationActor, Notifier};
-use gencharge_actors::relay::{LocalBus, OutboxSignal, Pace, Relay, RelayActor, RelaySettings};
+use gencharge_actors::notification::{Hub, HubActor, NotificationActor};
+use gencharge_actors::relay::OutboxSignal;
 use gencharge_actors::runtime::{Spec, Stage, StartError, Universe};
 use gencharge_actors::upkeep::UpkeepActor;
 use gencharge_actors::wallet::{Limits, RetryLimits, WalletSettings, Wallets};
 use sqlx::PgPool;
 
 use super::Parts;
+use super::bus::{self, Consumers};
 use super::stores::{COLLECTIONS, Stores};
 use crate::audit::AuditWriter;
 use crate::notifications::PgNotificationStore;
-use crate::platform::bus::outbox::{PgOutbox, relay_pool};
+use crate::platform::bus::outbox::relay_pool;
 use crate::platform::documents::upkeep::DocumentUpkeep;
 use crate::platform::postgres::upkeep::PgUpkeep;
 use crate::wallet::{PgLifecycle, PgWalletStore};
@@ -85,16 +86,8 @@ fn start_relay(
     let notifications = universe.supervise(Spec::new("notifications").stage(Stage::Sink), move |probe| {
         NotificationActor::new(Arc::new(store.clone()), hub.clone(), probe)
     })?;
-    let (pool, signal, clock) = (pool.clone(), signal.clone(), Arc::clone(&parts.clock));
-    let documents = Arc::clone(&stores.documents);
-    universe.supervise(Spec::new("relay").stage(Stage::Outflow), move |probe| {
-        let audit = Arc::new(AuditWriter::new(Arc::clone(&documents)));
-        let bus = LocalBus::new(vec![Arc::new(Notifier::new(notifications.clone())), audit]);
-        let outbox = PgOutbox::new(pool.clone());
-        let relay = Relay::new(Arc::new(outbox), Arc::new(bus), Arc::clone(&clock), RelaySettings::default());
-        RelayActor::new(relay, signal.clone(), Pace::default(), probe)
-    })?;
-    Ok(())
+    let audit = Arc::new(AuditWriter::new(Arc::clone(&stores.documents)));
+    bus::start(universe, parts, stores, (pool, signal), &Consumers { notifications, audit })
 }
 
 fn start_upkeep(universe: &Universe, parts: &Parts, stores: &Stores, pool: PgPool) -> Result<(), StartError> {

@@ -11,6 +11,7 @@ use super::{Parts, StartError};
 use crate::http::edge::{AccessLog, Edge, HttpMeters};
 use crate::http::openapi;
 use crate::operations::Operations;
+use crate::platform::bus::rabbit::Rabbit;
 use crate::platform::data_folder;
 
 /// An idle connection is closed after this long.
@@ -32,7 +33,12 @@ pub(super) struct Outside {
 }
 
 /// Builds it; opens the access log.
-pub(super) fn build(parts: &Parts, universe: &Universe, document: &Value) -> Result<Outside, StartError> {
+pub(super) fn build(
+    parts: &Parts,
+    universe: &Universe,
+    rabbit: Option<Rabbit>,
+    document: &Value,
+) -> Result<Outside, StartError> {
     let registry = Registry::new();
     let meters = HttpMeters::new(&registry)?;
     let log = access_log(parts)?;
@@ -44,7 +50,7 @@ pub(super) fn build(parts: &Parts, universe: &Universe, document: &Value) -> Res
         log.clone(),
         openapi::allowed_methods(document),
     );
-    let operations = Operations::new(universe.clone(), parts.pool.clone(), registry, log.clone());
+    let operations = Operations::new(universe.clone(), parts.pool.clone(), rabbit, registry, log.clone());
     Ok(Outside { layer, operations, log })
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use sqlx::PgPool;
 
 use crate::audit::AUDIT_LOGS;
+use crate::platform::bus::rabbit::Rabbit;
 use crate::platform::documents::postgres::PgDocumentStore;
 use crate::platform::documents::{Collection, DocumentError, DocumentStore};
 
@@ -16,6 +17,8 @@ pub const COLLECTIONS: &[&Collection] = &[&AUDIT_LOGS];
 pub struct Stores {
     /// Documents.
     pub documents: Arc<dyn DocumentStore>,
+    /// The message broker, where there is one. It is not connected to here: it may come later.
+    pub rabbit: Option<Rabbit>,
 }
 
 impl Stores {
@@ -23,9 +26,9 @@ impl Stores {
     ///
     /// # Errors
     /// [`DocumentError`] when the collections cannot be made.
-    pub async fn open(pool: &PgPool) -> Result<Self, DocumentError> {
+    pub async fn open(pool: &PgPool, rabbit: Option<Rabbit>) -> Result<Self, DocumentError> {
         let documents = PgDocumentStore::new(pool.clone());
         documents.prepare(COLLECTIONS).await?;
-        Ok(Self { documents: Arc::new(documents) })
+        Ok(Self { documents: Arc::new(documents), rabbit })
     }
 }

@@ -102,7 +102,12 @@ pub const SETTINGS: &[Setting] = &[
     setting("GENCHARGE_OUTBOX_RETENTION", "2d", "how long delivered events are kept in the outbox"),
     setting("MONGODB_URL", "", "documents; not used by this version yet, serve refuses it"),
     setting("REDIS_URL", "", "short-lived state; not used by this version yet, serve refuses it"),
-    setting("AMQP_URL", "", "message broker; not used by this version yet, serve refuses it"),
+    setting(
+        "AMQP_URL",
+        "",
+        "RabbitMQ, amqp://user:password@host:5672/%2f: events go through it and partners' commands come from it; when not set, events stay in the process",
+    ),
+    setting("GENCHARGE_AMQP_PREFIX", "gencharge", "first part of the names of all exchanges and queues"),
     setting("GENCHARGE_LOG", "info", "log filter, for example info,gencharge=debug"),
     setting(
         "GENCHARGE_ACCESS_LOG",

@@ -217,7 +217,20 @@ pub(super) fn redis_url(text: &str) -> Result<Secret, String> {
 }
 
 pub(super) fn amqp_url(text: &str) -> Result<Secret, String> {
-    url(text, &["amqp://", "amqps://"], "an address such as amqp://user:password@host:5672/%2f")
+    let what = "an address such as amqp://user:password@host:5672/%2f";
+    let secret = url(text, &["amqp://", "amqps://"], what)?;
+    // The reader's own words could show the password.
+    secret.expose().parse::<lapin::uri::AMQPUri>().map_err(|_| format!("expected {what}"))?;
+    Ok(secret)
+}
+
+pub(super) fn amqp_prefix(text: &str) -> Result<String, String> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    if (1..=60).contains(&text.len()) && text.bytes().all(plain) {
+        Ok(text.to_owned())
+    } else {
+        Err(expected("1 to 60 letters, digits, dots, dashes or underscores", text))
+    }
 }
 
 /// Addresses may hold passwords, so a refused one is not shown.

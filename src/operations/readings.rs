@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 
 use crate::http::edge::AccessLog;
 use crate::http::{Code, Problem};
+use crate::platform::bus::rabbit::Rabbit;
 
 /// How long the database may take to say that it is there.
 const DATABASE_PATIENCE: Duration = Duration::from_secs(1);
@@ -31,6 +32,9 @@ pub struct Readiness {
     pub database: &'static str,
     /// Milliseconds that the database took to answer.
     pub database_ms: u64,
+    /// `reachable`, `away` or `not used`. While it is away, work goes on and events wait in the outbox, so it does not
+    /// count against being ready.
+    pub broker: &'static str,
     /// The supervised actors.
     pub actors: Vec<ActorOut>,
 }
@@ -80,6 +84,7 @@ impl From<ActorState> for ActorOut {
 pub struct Operations {
     universe: Universe,
     pool: PgPool,
+    rabbit: Option<Rabbit>,
     /// The numbers that others count.
     registry: Registry,
     log: Option<AccessLog>,
@@ -89,8 +94,14 @@ pub struct Operations {
 impl Operations {
     /// Reads these; `registry` has what others count.
     #[must_use]
-    pub fn new(universe: Universe, pool: PgPool, registry: Registry, log: Option<AccessLog>) -> Self {
-        Self { universe, pool, registry, log, began: Instant::now() }
+    pub fn new(
+        universe: Universe,
+        pool: PgPool,
+        rabbit: Option<Rabbit>,
+        registry: Registry,
+        log: Option<AccessLog>,
+    ) -> Self {
+        Self { universe, pool, rabbit, registry, log, began: Instant::now() }
     }
 
     /// Every actor's state, in the order of their start.
@@ -108,6 +119,11 @@ impl Operations {
             ready: reachable && self.universe.ready(),
             database: if reachable { "reachable" } else { "away" },
             database_ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
+            broker: match &self.rabbit {
+                None => "not used",
+                Some(rabbit) if rabbit.reachable() => "reachable",
+                Some(_) => "away",
+            },
             actors: self.actors(),
         }
     }
@@ -131,6 +147,10 @@ impl Operations {
 
     fn read(&self, scrape: &Registry) -> prometheus::Result<()> {
         actors(scrape, &self.universe.snapshot())?;
+        if let Some(rabbit) = &self.rabbit {
+            let about = "1 when every connection to the broker that should be there is";
+            gauge(scrape, "gencharge_broker_reachable", about, i64::from(rabbit.reachable()))?;
+        }
         gauge(scrape, "gencharge_ready", "1 when every actor takes work", i64::from(self.universe.ready()))?;
         let (size, idle) = (i64::from(self.pool.size()), whole(self.pool.num_idle()));
         gauge(scrape, "gencharge_db_pool_connections", "SQL connections of the pool", size)?;

@@ -1,6 +1,7 @@
 //! What the integration tests share.
 
 pub mod app;
+pub mod broker;
 pub mod cluster;
 pub mod database;
 pub mod folder;

@@ -28,6 +28,24 @@ pub struct CloudEvent {
     pub time: DateTime<Utc>,
     /// Always `application/json`.
     pub datacontenttype: String,
+    /// The partner whose message it answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partner: Option<String>,
+    /// The batch it was written with: the events of one business transaction.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batchid: Option<String>,
+    /// Recharges in that batch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batchrecharges: Option<u32>,
+    /// On one event of the batch: what was paid for them all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batchtotal: Option<String>,
+    /// With `batchtotal`: their smallest transaction id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batchfirst: Option<String>,
+    /// With `batchtotal`: their largest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batchlast: Option<String>,
     /// The data, as its type says.
     pub data: Box<RawValue>,
 }
@@ -52,6 +70,12 @@ impl CloudEvent {
             subject,
             time,
             datacontenttype: "application/json".to_owned(),
+            partner: None,
+            batchid: None,
+            batchrecharges: None,
+            batchtotal: None,
+            batchfirst: None,
+            batchlast: None,
             data: RawValue::from_string(data)?,
         })
     }

@@ -1,7 +1,12 @@
-//! Commands that come as messages: what a broker's consumer hands over, and what it wants to know back.
+//! Messages: commands that come in as such (what a broker's consumer hands over, and what it wants to know back), and
+//! what becomes of those that nobody could take.
 //!
 //! The consumer settles the message by the [`Outcome`], never before: a message whose handling was cut off by a crash
 //! comes again, so a handler has to do the same thing once however often it is asked.
+
+mod parked;
+
+pub use parked::{Archive, ArchiveError, Parked, Replay, ReplayError};
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

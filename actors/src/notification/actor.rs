@@ -6,7 +6,7 @@ use actix::{Actor, AsyncContext, Context, Handler, Message, WrapFuture};
 use futures_util::future::BoxFuture;
 use tokio::time::timeout;
 
-use super::{Hub, NotificationStore, NotificationStoreError, notices_of};
+use super::{Hub, Notice, NotificationStore, NotificationStoreError, Readers, notices_of};
 use crate::relay::{Consumer, DeliverError, Delivery};
 use crate::runtime::{AskError, Gauge, Handle, Later, Lifecycle, Probe, later};
 
@@ -48,8 +48,8 @@ impl Actor for NotificationActor {
 
 impl Lifecycle for NotificationActor {}
 
-/// Write the notices of these batches. Answered when they are stored.
-pub struct Write(pub Delivery);
+/// Write the notices of these batches for these readers. Answered when they are stored.
+pub struct Write(pub Delivery, pub Readers);
 
 impl Message for Write {
     type Result = Result<(), DeliverError>;
@@ -58,9 +58,10 @@ impl Message for Write {
 impl Handler<Write> for NotificationActor {
     type Result = Later<Result<(), DeliverError>>;
 
-    fn handle(&mut self, Write(delivery): Write, ctx: &mut Self::Context) -> Self::Result {
+    fn handle(&mut self, Write(delivery, readers): Write, ctx: &mut Self::Context) -> Self::Result {
         let (answer, reply) = later();
-        let notices: Vec<_> = delivery.iter().flat_map(notices_of).collect();
+        let theirs = |notice: &Notice| readers.include(notice.recipient);
+        let notices: Vec<_> = delivery.iter().flat_map(notices_of).filter(theirs).collect();
         let again = delivery.iter().any(|batch| batch.again);
         let store = Arc::clone(&self.store);
         let (written, repeated) = (self.written.clone(), self.repeated.clone());
@@ -93,24 +94,28 @@ impl Handler<Write> for NotificationActor {
 }
 
 /// The actor as a consumer of the bus.
-pub struct Notifier(Handle<NotificationActor>);
+pub struct Notifier(Handle<NotificationActor>, Readers);
 
 impl Notifier {
-    /// Hands deliveries to `actor`.
+    /// Hands deliveries to `actor`, for the notices of `readers`.
     #[must_use]
-    pub const fn new(actor: Handle<NotificationActor>) -> Self {
-        Self(actor)
+    pub const fn new(actor: Handle<NotificationActor>, readers: Readers) -> Self {
+        Self(actor, readers)
     }
 }
 
 impl Consumer for Notifier {
     fn name(&self) -> &'static str {
-        "notifications"
+        match self.1 {
+            Readers::Everyone => "notifications",
+            Readers::Customers => "user-notices",
+            Readers::Administrators => "admin-notices",
+        }
     }
 
     fn consume(&self, delivery: Delivery) -> BoxFuture<'_, Result<(), DeliverError>> {
         Box::pin(async move {
-            match self.0.ask(Write(delivery), ANSWER_WITHIN).await {
+            match self.0.ask(Write(delivery, self.1), ANSWER_WITHIN).await {
                 Ok(outcome) => outcome,
                 Err(error @ (AskError::Full | AskError::Late | AskError::Down)) => {
                     Err(DeliverError::Unavailable(error.to_string()))

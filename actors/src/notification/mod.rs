@@ -10,6 +10,6 @@ mod tests;
 
 pub use actor::{NotificationActor, Notifier, Write};
 pub use hub::{Hub, HubActor, LISTENERS, LISTENERS_EACH, Listening, NoListening};
-pub use notice::{Channels, Notice, NoticeId, NoticeKind, NoticeStatus, Recipient, Sender};
+pub use notice::{Channels, Notice, NoticeId, NoticeKind, NoticeStatus, Readers, Recipient, Sender};
 pub use port::{Audience, Change, NoticePage, NotificationStore, NotificationStoreError, Posted};
 pub use rules::{DIGEST_ABOVE, notices_of};

@@ -121,6 +121,30 @@ pub enum Recipient {
     Blocked,
 }
 
+/// Whose notices a consumer writes: with a broker, customers' and administrators' have queues of their own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Readers {
+    /// Everybody's.
+    Everyone,
+    /// Customers'.
+    Customers,
+    /// Administrators'.
+    Administrators,
+}
+
+impl Readers {
+    /// Whether a notice for `recipient` is theirs.
+    #[must_use]
+    pub const fn include(self, recipient: Recipient) -> bool {
+        let administrators = matches!(recipient, Recipient::Admin(_) | Recipient::AllAdmins);
+        match self {
+            Self::Everyone => true,
+            Self::Customers => !administrators,
+            Self::Administrators => administrators,
+        }
+    }
+}
+
 impl Recipient {
     /// The word in `recipient_type`.
     #[must_use]

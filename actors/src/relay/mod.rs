@@ -5,6 +5,7 @@
 //! in between leaves a lease that runs out; then any process delivers the batch again. So consumers are idempotent.
 
 mod actor;
+mod apart;
 mod local;
 mod pace;
 mod port;
@@ -13,6 +14,7 @@ mod tests;
 mod work;
 
 pub use actor::RelayActor;
+pub use apart::{Part, PartError, envelopes, together};
 pub use local::{Consumer, Delivery, LocalBus, ParsedBatch, ParsedEvent, Recharges};
 pub use pace::{Pace, Pause};
 pub use port::{Batch, Bus, ClaimLimits, DeliverError, Outbox, OutboxError, OutboxEvent, Standing};

@@ -64,6 +64,7 @@ mod intake;
 mod probe;
 mod reply;
 mod supervisor;
+mod task;
 #[cfg(test)]
 mod tests;
 mod universe;
@@ -74,5 +75,6 @@ pub use self::{
     probe::{ActorState, Gauge, Probe, Status},
     reply::{Later, Reply, later},
     supervisor::{Fatal, Limits},
+    task::{Ending, TaskActor},
     universe::{ShutdownError, Spec, Stage, StartError, Universe},
 };

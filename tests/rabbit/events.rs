@@ -1,0 +1,95 @@
+//! Events reach their consumers through the broker.
+
+use std::time::Duration;
+
+use gencharge::platform::bus::rabbit::EventQueue;
+use serde_json::{Value, json};
+
+use crate::support::app::{TestApp, with_settings};
+use crate::support::broker::Broker;
+use crate::support::eventually;
+use crate::support::money::{ASHA, SUBSCRIBE, recharge};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+const ADMIN: &str = "9000000001";
+
+async fn told(app: &TestApp, token: &str, text: &str) -> Value {
+    eventually(&format!("a notice with {text:?}"), PATIENCE, async || {
+        let notices = app.get("/notification/my", token).await.ok();
+        let found = notices.as_array().unwrap().iter().find(|notice| {
+            notice["description"].as_str().is_some_and(|description| description.contains(text))
+        });
+        found.cloned()
+    })
+    .await
+}
+
+#[test]
+fn a_recharge_is_told_to_customer_and_administrators_through_the_broker() {
+    let Some(broker) = Broker::of_test() else { return };
+    with_settings(&broker.settings(), async |app| {
+        let customer = app.sign_in(ASHA).await.access;
+        app.fund(&customer, 1000).await;
+        app.order(SUBSCRIBE, &customer, "k", &recharge(ASHA, 1)).await.ok();
+        told(app, &customer, "Recharge successful").await;
+        let admin = app.sign_in(ADMIN).await.access;
+        told(app, &admin, "New subscription").await;
+
+        let ready = app.get("/readyz", "").await.ok();
+        assert_eq!(ready["broker"], "reachable");
+        let actor = |name: &str| {
+            let actors = ready["actors"].as_array().unwrap();
+            actors
+                .iter()
+                .find(|actor| actor["name"] == name)
+                .unwrap_or_else(|| panic!("{name}: {ready}"))
+                .clone()
+        };
+        assert!(actor("relay")["gauges"]["confirmed"].as_u64().unwrap() > 0, "no shortcut past the broker");
+        for queue in [EventQueue::UserNotices, EventQueue::AdminNotices] {
+            assert!(actor(&format!("consumer-{}", queue.word()))["gauges"]["handled"].as_u64().unwrap() > 0);
+        }
+    });
+}
+
+#[test]
+fn an_answer_goes_to_its_partners_queue_as_a_cloudevent() {
+    let Some(broker) = Broker::of_test() else { return };
+    with_settings(&broker.settings(), async |app| {
+        let client = broker.client().await;
+        let customer = app.sign_in(ASHA).await.access;
+        app.fund(&customer, 1000).await;
+        app.order(SUBSCRIBE, &customer, "k", &recharge(ASHA, 1)).await.ok();
+        // As a partner's order writes it.
+        let mut tx = app.pool.begin().await.unwrap();
+        let copied: i64 = sqlx::query_scalar(
+            "WITH event AS (SELECT * FROM outbox_events WHERE type = 'gencharge.recharge.completed.v1' LIMIT 1),
+             batch AS (INSERT INTO outbox_batches (batch_id, created_at, events)
+                       SELECT nextval('outbox_batch_id_seq'), created_at, 1 FROM event RETURNING batch_id)
+             INSERT INTO outbox_events (event_id, batch_id, created_at, type, txn_id, data, addressee)
+             SELECT nextval('event_id_seq'), batch.batch_id, created_at, type, txn_id, data, 'acme' FROM event, batch
+             RETURNING event_id",
+        )
+        .fetch_one(&mut *tx)
+        .await
+        .unwrap();
+        tx.commit().await.unwrap();
+        let queue = broker.topology.results_of("acme").unwrap();
+        eventually("the partner's queue", PATIENCE, async || {
+            let parked = app.count("SELECT count(*) FROM outbox_batches WHERE delivered_at IS NULL").await;
+            (parked == 0).then_some(())
+        })
+        .await;
+        let message = client.get(&queue).await.delivery;
+        assert_eq!(message.properties.delivery_mode(), &Some(2), "it survives the broker");
+        let event: Value = serde_json::from_slice(&message.data).unwrap();
+        assert_eq!((&event["specversion"], &event["id"]), (&json!("1.0"), &json!(copied.to_string())));
+        assert_eq!(
+            (&event["partner"], &event["type"]),
+            (&json!("acme"), &json!("gencharge.recharge.completed.v1"))
+        );
+        assert_eq!(event["data"]["to_phone"], format!("+91{ASHA}"));
+        // Consumers got it too.
+        told(app, &customer, "Recharge successful").await;
+    });
+}

@@ -1,0 +1,5 @@
+//! The broker in the path: events out to consumers, commands in, what nobody can take.
+
+mod commands;
+mod definitions;
+mod events;
