@@ -15,3 +15,9 @@ CREATE FUNCTION audit_append(at timestamptz, kind text, id bigint, role text, en
     SELECT outbox_append(at, ARRAY['gencharge.audit.recorded.v1'], ARRAY[NULL::bigint], ARRAY[(entry::jsonb ||
         jsonb_build_object('actor', CASE kind WHEN 'admin' THEN 'AD_' ELSE 'US_' END || id, 'role', role))::text])
 $$;
+
+-- The event of an audited change to a row whose id only SQL knows.
+CREATE FUNCTION audit_target(at timestamptz, target text, entry text) RETURNS void LANGUAGE sql AS $$
+    SELECT outbox_append(at, ARRAY['gencharge.audit.recorded.v1'], ARRAY[NULL::bigint],
+        ARRAY[(entry::jsonb || jsonb_build_object('target', target))::text])
+$$;

@@ -189,7 +189,7 @@ impl Services {
         let catalogue = CatalogueStore::new(parts.pool.clone());
         let public_lists = PublicLists::new(catalogue.clone(), Arc::clone(&parts.clock), changes);
         let notifications = Notifications::new(hub, parts.pool.clone(), Arc::clone(&parts.clock));
-        let recharge = RechargeService::new(wallets, Arc::clone(&parts.random));
+        let recharge = RechargeService::new(wallets, Arc::clone(&parts.random), actors::dry_run(parts));
         Ok(Self {
             gate,
             auth,

@@ -430,9 +430,9 @@ fn changes_are_checked_and_answered_in_full() {
             ("/plans/plan/2", &all, "{", 400, "malformed_body"),
             ("/plans/plan/2", &all, r#"{"price": 0}"#, 422, "invalid_input"),
             ("/plans/plan/2", &all, r#"{"plan_type": "both"}"#, 422, "invalid_input"),
-            ("/plans/plan/2", &all, r#"{"group_id": 99}"#, 422, "invalid_input"),
+            ("/plans/plan/2", &all, r#"{"group_id": 99}"#, 400, "unknown_reference"),
             ("/plans/plan/2", &all, r#"{"criteria": {"conditions": {"x": 1}}}"#, 422, "invalid_input"),
-            ("/offers/offers/2", &all, r#"{"offer_type_id": 99}"#, 422, "invalid_input"),
+            ("/offers/offers/2", &all, r#"{"offer_type_id": 99}"#, 400, "unknown_reference"),
         ] {
             let (answered, problem) = site.put(path, token, body).await;
             assert_eq!(

@@ -13,6 +13,8 @@ mod bad_orders;
 #[cfg(test)]
 mod catalogue;
 #[cfg(test)]
+mod catalogue_admin;
+#[cfg(test)]
 mod edge;
 #[cfg(test)]
 mod embedded;
@@ -30,6 +32,8 @@ mod outbox;
 mod people;
 #[cfg(test)]
 mod rabbit;
+#[cfg(test)]
+mod quote;
 #[cfg(test)]
 mod recharge;
 #[cfg(test)]

@@ -17,10 +17,12 @@ use super::Parts;
 use super::bus::{self, Consumers};
 use super::stores::{COLLECTIONS, Stores};
 use crate::audit::AuditWriter;
+use crate::config::RechargeConfig;
 use crate::notifications::PgNotificationStore;
 use crate::platform::bus::outbox::relay_pool;
 use crate::platform::documents::upkeep::DocumentUpkeep;
 use crate::platform::postgres::upkeep::PgUpkeep;
+use crate::recharge::DryRun;
 use crate::wallet::{PgLifecycle, PgWalletStore};
 
 /// Orders that may wait for one wallet shard.
@@ -50,6 +52,21 @@ pub fn start(
     start_wallets(universe, parts, signal)
 }
 
+/// The bounds of wallets, from the settings.
+fn limits(recharge: &RechargeConfig) -> Limits {
+    Limits {
+        max_queued: i32::try_from(recharge.max_queued_plans).unwrap_or(i32::MAX),
+        max_top_up: Paise::new(recharge.max_topup_paise),
+        max_balance: recharge.max_wallet_balance_paise.map(Paise::new),
+    }
+}
+
+/// What answers quotes: the wallets' rules on a connection of its own.
+pub fn dry_run(parts: &Parts) -> DryRun {
+    let options = parts.pool.connect_options().as_ref().clone();
+    DryRun::new(PgWalletStore::new(options, Arc::clone(&parts.clock)), limits(&parts.config.recharge))
+}
+
 fn start_wallets(
     universe: &Universe,
     parts: &Parts,
@@ -59,11 +76,7 @@ fn start_wallets(
     let settings = WalletSettings {
         shards: recharge.wallet_shards,
         mailbox: WALLET_MAILBOX,
-        limits: Limits {
-            max_queued: i32::try_from(recharge.max_queued_plans).unwrap_or(i32::MAX),
-            max_top_up: Paise::new(recharge.max_topup_paise),
-            max_balance: recharge.max_wallet_balance_paise.map(Paise::new),
-        },
+        limits: limits(recharge),
         retry: RetryLimits::default(),
         random: Arc::clone(&parts.random),
         committed: Arc::new(move || signal.wake()),

@@ -19,7 +19,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
-use super::query::{ListQuery, OfferQuery, PlanQuery};
+use super::query::{ListQuery, OfferQuery, PlanQuery, View};
 use super::shape::{OfferRow, PlanRow, PublicOfferResponse, UserPlanResponse};
 use super::store::CatalogueStore;
 use crate::http::params::Params;
@@ -165,7 +165,7 @@ impl PublicLists {
         {
             return Ok(ready);
         }
-        let query = Q::read(Params::of(request))?;
+        let query = Q::read(Params::of(request), View::Public)?;
         let snapshot = self.snapshot().await?;
         let (variants, rows) = part(&snapshot);
         let canonical = query.canonical();

@@ -1,4 +1,5 @@
-//! The public lists' parameters, and their filtering, order and paging in memory.
+//! The lists' parameters, and their filtering, order and paging in memory. The catalogue is small: the wallets hold all of
+//! it too.
 
 use std::cmp::Ordering;
 use std::fmt::Write as _;
@@ -7,9 +8,10 @@ use chrono::{DateTime, Utc};
 use gencharge_actors::kernel::{CatalogueStatus, UserType};
 
 use super::shape::{OfferRow, PlanRow};
-use crate::http::Problem;
+use super::store::Named;
 use crate::http::page::Page;
 use crate::http::params::Params;
+use crate::http::{Code, Problem};
 
 const PLAN_ORDERS: &[&str] =
     &["plan_id", "plan_name", "validity", "created_at", "price", "most_popular", "plan_type"];
@@ -18,12 +20,21 @@ const MAX_SEARCH: usize = 100;
 /// The largest page.
 const MAX_LIMIT: u32 = 100;
 
-/// What all lists have: search text, page and order.
+/// Whose list it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum View {
+    /// Shoppers': what can be bought or used now, searched by name.
+    Public,
+    /// Administrators': everything, searched by name and description.
+    All,
+}
+
+/// What all lists have: search text, state, page and order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Common {
+    view: View,
     search: Option<String>,
-    /// Asked for what the public never sees.
-    hidden: bool,
+    status: Option<CatalogueStatus>,
     page: u32,
     limit: u32,
     order: &'static str,
@@ -33,12 +44,14 @@ struct Common {
 impl Common {
     fn read(
         params: &mut Params,
+        view: View,
         orders: &'static [&'static str],
         directions: &'static [&'static str],
     ) -> Self {
         Self {
+            view,
             search: params.short_text("search", MAX_SEARCH).map(|text| text.to_lowercase()),
-            hidden: params.word::<CatalogueStatus>("status") == Some(CatalogueStatus::Inactive),
+            status: params.word("status"),
             page: params.number("page", 0, 0, u32::MAX).max(1),
             limit: params.number("limit", 0, 0, MAX_LIMIT),
             order: params.choice("order_by", orders),
@@ -46,8 +59,11 @@ impl Common {
         }
     }
 
-    fn finds(&self, name: &str) -> bool {
-        !self.hidden && self.search.as_ref().is_none_or(|text| name.to_lowercase().contains(text))
+    fn finds(&self, name: &str, description: Option<&str>, status: &str) -> bool {
+        let contains =
+            |text: &str| self.search.as_ref().is_none_or(|wanted| text.to_lowercase().contains(wanted));
+        self.status.is_none_or(|wanted| wanted.as_str() == status)
+            && (contains(name) || (self.view == View::All && description.is_some_and(contains)))
     }
 
     /// The parameters in one spelling, without the page.
@@ -56,8 +72,8 @@ impl Common {
         if let Some(search) = &self.search {
             push(&mut text, "search", search);
         }
-        if self.hidden {
-            push(&mut text, "status", "inactive");
+        if let Some(status) = self.status {
+            push(&mut text, "status", status.as_str());
         }
         push(&mut text, "order_by", self.order);
         push(&mut text, "order_dir", if self.descending { "desc" } else { "asc" });
@@ -92,6 +108,14 @@ fn push(text: &mut String, name: &str, value: &str) {
     }
 }
 
+/// Ends the reading. An order that a list does not have is told apart from other faults, as clients expect.
+fn done(params: Params) -> Result<(), Problem> {
+    params.done().map_err(|problem| {
+        let order = problem.errors.iter().all(|error| error.field == "order_by");
+        if order { Problem { code: Code::InvalidOrder, ..problem } } else { problem }
+    })
+}
+
 /// Missing values come last in both directions.
 fn last<T: Ord>(left: Option<T>, right: Option<T>, direct: impl Fn(Ordering) -> Ordering) -> Ordering {
     match (left, right) {
@@ -114,7 +138,7 @@ pub(super) trait ListQuery: Sized {
     type Row: Clone;
 
     /// Reads it from the query string.
-    fn read(params: Params) -> Result<Self, Problem>;
+    fn read(params: Params, view: View) -> Result<Self, Problem>;
 
     /// The parameters in one spelling, without page and limit.
     fn filters(&self) -> String;
@@ -171,10 +195,10 @@ pub(super) struct PlanQuery {
 impl ListQuery for PlanQuery {
     type Row = PlanRow;
 
-    fn read(mut params: Params) -> Result<Self, Problem> {
-        let common = Common::read(&mut params, PLAN_ORDERS, &["asc", "desc"]);
+    fn read(mut params: Params, view: View) -> Result<Self, Problem> {
+        let common = Common::read(&mut params, view, PLAN_ORDERS, &["asc", "desc"]);
         let query = Self { common, plan_type: params.word("type") };
-        params.done()?;
+        done(params)?;
         Ok(query)
     }
 
@@ -196,7 +220,7 @@ impl ListQuery for PlanQuery {
             .iter()
             .filter(|row| {
                 self.plan_type.is_none_or(|kind| kind.as_str() == row.plan_type)
-                    && common.finds(&row.plan_name)
+                    && common.finds(&row.plan_name, row.description.as_deref(), &row.status)
             })
             .collect();
         let direct = |ordering| common.direct(ordering);
@@ -231,11 +255,11 @@ pub(super) struct OfferQuery {
 impl ListQuery for OfferQuery {
     type Row = OfferRow;
 
-    fn read(mut params: Params) -> Result<Self, Problem> {
-        let common = Common::read(&mut params, OFFER_ORDERS, &["desc", "asc"]);
+    fn read(mut params: Params, view: View) -> Result<Self, Problem> {
+        let common = Common::read(&mut params, view, OFFER_ORDERS, &["desc", "asc"]);
         let query =
             Self { common, offer_type_id: params.id("offer_type_id"), is_special: params.flag("is_special") };
-        params.done()?;
+        done(params)?;
         Ok(query)
     }
 
@@ -259,10 +283,10 @@ impl ListQuery for OfferQuery {
         let mut rows: Vec<_> = rows
             .iter()
             .filter(|row| {
-                row.expiry().is_none_or(|expiry| now < expiry)
+                (common.view == View::All || row.expiry().is_none_or(|expiry| now < expiry))
                     && self.offer_type_id.is_none_or(|id| row.offer_type_id == Some(id))
                     && self.is_special.is_none_or(|special| row.is_special == special)
-                    && common.finds(&row.offer_name)
+                    && common.finds(&row.offer_name, row.description.as_deref(), &row.status)
             })
             .collect();
         let direct = |ordering| common.direct(ordering);
@@ -281,5 +305,45 @@ impl ListQuery for OfferQuery {
 
     fn changes_at(rows: &[OfferRow], now: DateTime<Utc>) -> Option<DateTime<Utc>> {
         rows.iter().filter_map(OfferRow::expiry).filter(|expiry| *expiry > now).min()
+    }
+}
+
+/// A request for plan groups or offer types.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct NameQuery {
+    search: Option<String>,
+    by_name: bool,
+    descending: bool,
+    limit: u32,
+    offset: u32,
+}
+
+impl NameQuery {
+    /// Reads it; `orders` are the words for the order by id and by name.
+    pub(super) fn read(mut params: Params, orders: &'static [&'static str; 2]) -> Result<Self, Problem> {
+        let [_, by_name] = orders;
+        let query = Self {
+            search: params.short_text("search", MAX_SEARCH).map(|text| text.to_lowercase()),
+            by_name: params.choice("order_by", orders) == *by_name,
+            descending: params.choice("order_dir", &["asc", "desc"]) == "desc",
+            limit: params.number("limit", 0, 0, MAX_LIMIT),
+            offset: params.number("offset", 0, 0, u32::MAX),
+        };
+        done(params)?;
+        Ok(query)
+    }
+
+    /// The names of the page, and how many there are on all.
+    pub(super) fn find(&self, mut names: Vec<Named>) -> (Vec<Named>, usize) {
+        names.retain(|it| self.search.as_ref().is_none_or(|text| it.name.to_lowercase().contains(text)));
+        names.sort_by(|left, right| {
+            let by_name = if self.by_name { left.name.cmp(&right.name) } else { Ordering::Equal };
+            let ordering = by_name.then_with(|| left.id.cmp(&right.id));
+            if self.descending { ordering.reverse() } else { ordering }
+        });
+        let total = names.len();
+        let count = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
+        let take = if self.limit == 0 { usize::MAX } else { count(self.limit) };
+        (names.into_iter().skip(count(self.offset)).take(take).collect(), total)
     }
 }

@@ -2,9 +2,11 @@
 
 use chrono::{DateTime, Utc};
 use gencharge_actors::kernel::Paise;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
+
+use super::store::Named;
 
 /// Stored JSON text, passed on as it is.
 fn raw(text: Option<String>) -> Option<Box<RawValue>> {
@@ -185,4 +187,58 @@ pub struct OfferUpdated {
     pub(super) updated_fields: Vec<&'static str>,
     /// `Invalidated`: no answer from here on shows the former state.
     pub(super) cache_status: &'static str,
+}
+
+/// A plan group.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct PlanGroupResponse {
+    group_id: i64,
+    group_name: String,
+}
+
+impl From<Named> for PlanGroupResponse {
+    fn from(Named { id, name }: Named) -> Self {
+        Self { group_id: id, group_name: name }
+    }
+}
+
+impl From<Named> for OfferTypeShort {
+    fn from(Named { id, name }: Named) -> Self {
+        Self { offer_type_id: id, offer_type_name: name }
+    }
+}
+
+/// A new plan group.
+#[derive(Deserialize, ToSchema)]
+pub struct PlanGroupNew {
+    /// 1 to 100 characters; no two groups share one.
+    pub(super) group_name: String,
+}
+
+/// A change of a plan group.
+#[derive(Deserialize, ToSchema)]
+pub struct PlanGroupUpdate {
+    /// 1 to 100 characters; no two groups share one. Absent: it stays.
+    pub(super) group_name: Option<String>,
+}
+
+/// A new offer type.
+#[derive(Deserialize, ToSchema)]
+pub struct OfferTypeNew {
+    /// 1 to 100 characters; no two types share one.
+    pub(super) offer_type_name: String,
+}
+
+/// A change of an offer type.
+#[derive(Deserialize, ToSchema)]
+pub struct OfferTypeUpdate {
+    /// 1 to 100 characters; no two types share one. Absent: it stays.
+    pub(super) offer_type_name: Option<String>,
+}
+
+/// Something is gone.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Deleted {
+    /// Says so.
+    pub(super) detail: &'static str,
 }

@@ -1,8 +1,9 @@
-//! Changes of plans and offers: what the body may say, checked before anything is written.
+//! New and changed plans and offers: what the body may say, checked before anything is written.
 
 use gencharge_actors::catalogue::Criteria;
 use gencharge_actors::kernel::{CatalogueStatus, Paise, UserType};
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
@@ -72,6 +73,80 @@ pub struct OfferUpdate {
     status: Option<CatalogueStatus>,
 }
 
+/// A new plan.
+#[derive(Debug, Deserialize, ToSchema)]
+pub struct PlanNew {
+    plan_name: String,
+    /// Days, 1 to 3650; null means 30.
+    validity: Option<i64>,
+    #[serde(default)]
+    most_popular: bool,
+    #[schema(value_type = String)]
+    plan_type: UserType,
+    group_id: Option<i64>,
+    description: Option<String>,
+    /// `{"conditions": {...}, "benefits": {...}}`.
+    #[schema(value_type = Option<Object>)]
+    criteria: Option<Box<RawValue>>,
+    /// Whole rupees, above 0.
+    #[schema(value_type = i64)]
+    price: AmountText,
+    /// `active` when absent.
+    #[schema(value_type = Option<String>)]
+    status: Option<CatalogueStatus>,
+}
+
+/// A new offer.
+#[derive(Debug, Deserialize, ToSchema)]
+pub struct OfferNew {
+    offer_name: String,
+    /// Days from now, 1 to 3650; null has no end.
+    offer_validity: Option<i64>,
+    offer_type_id: Option<i64>,
+    is_special: Option<bool>,
+    /// `{"conditions": {...}, "rewards": {...}}`.
+    #[schema(value_type = Option<Object>)]
+    criteria: Option<Box<RawValue>>,
+    description: Option<String>,
+    /// `active` when absent.
+    #[schema(value_type = Option<String>)]
+    status: Option<CatalogueStatus>,
+}
+
+impl PlanNew {
+    /// Checks every field.
+    pub(super) fn check(self) -> Result<PlanChanges, Problem> {
+        let whole = PlanUpdate {
+            plan_name: Some(self.plan_name),
+            validity: Some(self.validity),
+            most_popular: Some(self.most_popular),
+            plan_type: Some(self.plan_type),
+            group_id: Some(self.group_id),
+            description: Some(self.description),
+            criteria: Some(self.criteria),
+            price: Some(self.price),
+            status: Some(self.status.unwrap_or(CatalogueStatus::Active)),
+        };
+        whole.check()
+    }
+}
+
+impl OfferNew {
+    /// Checks every field.
+    pub(super) fn check(self) -> Result<OfferChanges, Problem> {
+        let whole = OfferUpdate {
+            offer_name: Some(self.offer_name),
+            offer_validity: Some(self.offer_validity),
+            offer_type_id: Some(self.offer_type_id),
+            is_special: Some(self.is_special.unwrap_or(false)),
+            criteria: Some(self.criteria),
+            description: Some(self.description),
+            status: Some(self.status.unwrap_or(CatalogueStatus::Active)),
+        };
+        whole.check()
+    }
+}
+
 /// Checked changes of a plan. The outer `None` leaves a field, `Some(None)` clears it.
 #[derive(Debug, Default)]
 pub(super) struct PlanChanges {
@@ -98,40 +173,61 @@ pub(super) struct OfferChanges {
     pub status: Option<CatalogueStatus>,
 }
 
-/// Which of `fields` were given.
-fn names(fields: &[(&'static str, bool)]) -> Vec<&'static str> {
-    fields.iter().filter(|(_, given)| *given).map(|(name, _)| *name).collect()
-}
-
 impl PlanChanges {
-    /// The fields that will be set.
-    pub fn fields(&self) -> Vec<&'static str> {
-        names(&[
-            ("plan_name", self.plan_name.is_some()),
-            ("validity", self.validity.is_some()),
-            ("most_popular", self.most_popular.is_some()),
-            ("plan_type", self.plan_type.is_some()),
-            ("group_id", self.group_id.is_some()),
-            ("description", self.description.is_some()),
-            ("criteria", self.criteria.is_some()),
-            ("price", self.price.is_some()),
-            ("status", self.status.is_some()),
-        ])
+    /// The fields that will be set, with their new values.
+    pub fn set(&self) -> FieldsSet {
+        let mut set = FieldsSet::default();
+        set.note("plan_name", self.plan_name.as_ref());
+        set.note("validity", self.validity.as_ref());
+        set.note("most_popular", self.most_popular.as_ref());
+        set.note("plan_type", self.plan_type.as_ref());
+        set.note("group_id", self.group_id.as_ref());
+        set.note("description", self.description.as_ref());
+        set.note_json("criteria", self.criteria.as_ref());
+        set.note("price", self.price.map(Paise::rupees).as_ref());
+        set.note("status", self.status.as_ref());
+        set
     }
 }
 
 impl OfferChanges {
-    /// The fields that will be set.
-    pub fn fields(&self) -> Vec<&'static str> {
-        names(&[
-            ("offer_name", self.offer_name.is_some()),
-            ("offer_validity", self.offer_validity.is_some()),
-            ("offer_type_id", self.offer_type_id.is_some()),
-            ("is_special", self.is_special.is_some()),
-            ("criteria", self.criteria.is_some()),
-            ("description", self.description.is_some()),
-            ("status", self.status.is_some()),
-        ])
+    /// The fields that will be set, with their new values.
+    pub fn set(&self) -> FieldsSet {
+        let mut set = FieldsSet::default();
+        set.note("offer_name", self.offer_name.as_ref());
+        set.note("offer_validity", self.offer_validity.as_ref());
+        set.note("offer_type_id", self.offer_type_id.as_ref());
+        set.note("is_special", self.is_special.as_ref());
+        set.note_json("criteria", self.criteria.as_ref());
+        set.note("description", self.description.as_ref());
+        set.note("status", self.status.as_ref());
+        set
+    }
+}
+
+/// Names and new values of the fields that a request sets, in the order of the shape.
+#[derive(Debug, Default)]
+pub(super) struct FieldsSet(Vec<(&'static str, Value)>);
+
+impl FieldsSet {
+    fn note<T: Serialize>(&mut self, name: &'static str, value: Option<&T>) {
+        // Plain words, numbers and texts always have a JSON form.
+        self.0.extend(value.map(|value| (name, serde_json::to_value(value).unwrap_or_default())));
+    }
+
+    fn note_json(&mut self, name: &'static str, text: Option<&Option<String>>) {
+        let parsed = text.map(|text| text.as_ref().and_then(|text| serde_json::from_str::<Value>(text).ok()));
+        self.note(name, parsed.as_ref());
+    }
+
+    /// The names.
+    pub fn names(&self) -> Vec<&'static str> {
+        self.0.iter().map(|(name, _)| *name).collect()
+    }
+
+    /// Both, for the audit log.
+    pub fn changes(&self) -> Value {
+        self.0.iter().cloned().collect()
     }
 }
 
@@ -169,6 +265,13 @@ impl OfferUpdate {
         };
         checks.done(changes)
     }
+}
+
+/// Checks the name of a plan group or offer type.
+pub(super) fn checked_name(field: &str, name: Option<String>) -> Result<Option<String>, Problem> {
+    let mut checks = Checks::default();
+    let name = checks.name(field, name);
+    checks.done(name)
 }
 
 /// Collects faults, so that all are named at once.
@@ -254,7 +357,7 @@ mod tests {
         assert_eq!(changes.criteria, Some(None));
         assert_eq!(changes.group_id, None);
         assert_eq!(changes.price, Some(Paise::new(34_900)));
-        assert_eq!(changes.fields(), ["validity", "criteria", "price"]);
+        assert_eq!(changes.set().names(), ["validity", "criteria", "price"]);
     }
 
     #[test]

@@ -43,6 +43,10 @@ codes! {
     MalformedBody = "malformed_body", BAD_REQUEST, "The body cannot be read";
     /// A field, parameter or header has a value that cannot be.
     InvalidInput = "invalid_input", UNPROCESSABLE_ENTITY, "The input is not valid";
+    /// A list cannot be ordered by that field.
+    InvalidOrder = "invalid_order", BAD_REQUEST, "The list has no such order";
+    /// A field names something that does not exist.
+    UnknownReference = "unknown_reference", BAD_REQUEST, "What it belongs to does not exist";
     /// The body is larger than the operation takes.
     BodyTooLarge = "body_too_large", PAYLOAD_TOO_LARGE, "The body is too large";
     /// The body's media type is not one the operation takes.

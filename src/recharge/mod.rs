@@ -1,6 +1,7 @@
 //! Recharges and top-ups: from a request to an order for the wallet actors, and from their answer to a response.
 
 mod answer;
+mod quote;
 mod request;
 mod routes;
 
@@ -11,6 +12,7 @@ use gencharge_actors::wallet::Wallets;
 
 use crate::wallet::PgWalletStore;
 
+pub use quote::DryRun;
 pub use routes::{Docs, routes};
 
 /// What the handlers need.
@@ -18,12 +20,13 @@ pub use routes::{Docs, routes};
 pub struct RechargeService {
     wallets: Wallets<PgWalletStore>,
     random: Arc<dyn Random>,
+    dry_run: DryRun,
 }
 
 impl RechargeService {
-    /// Over the wallet actors; `random` makes keys for requests that bring none.
+    /// Over the wallet actors; `random` makes keys for requests that bring none. `dry_run` answers quotes.
     #[must_use]
-    pub fn new(wallets: Wallets<PgWalletStore>, random: Arc<dyn Random>) -> Self {
-        Self { wallets, random }
+    pub fn new(wallets: Wallets<PgWalletStore>, random: Arc<dyn Random>, dry_run: DryRun) -> Self {
+        Self { wallets, random, dry_run }
     }
 }

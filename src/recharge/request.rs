@@ -122,6 +122,16 @@ pub fn subscribe(
     Ok(Order { command, key, asked: None })
 }
 
+/// The order of `POST /recharge/quote`: that of a recharge, under a key of our own.
+///
+/// # Errors
+/// `malformed_body`, or `invalid_input` naming every wrong field.
+pub fn quote(body: &Bytes, payer: Payer, random: &dyn Random) -> Result<Order, Problem> {
+    let key = internal_key(Digest128::of_request("POST", "/recharge/quote", body), random);
+    let command = parse_body::<SubscribeRequest>(body)?.command(payer)?;
+    Ok(Order { command, key, asked: None })
+}
+
 /// The order of `POST /recharge/wallet/topup`.
 ///
 /// # Errors
@@ -147,14 +157,18 @@ fn order_key(
 ) -> Result<OrderKey, Problem> {
     let digest = Digest128::of_request("POST", route, body);
     let Some(header) = request.headers().get(IDEMPOTENCY_KEY) else {
-        let mut bytes = [0_u8; 16];
-        random.fill(&mut bytes);
-        let key = Digest128(u128::from_be_bytes(bytes));
-        return Ok(OrderKey { key, request: digest, origin: KeyOrigin::Internal });
+        return Ok(internal_key(digest, random));
     };
     let invalid = |message: String| Problem::field("Idempotency-Key", message);
     let text = header.to_str().map_err(|_| invalid("must be visible ASCII characters".to_owned()))?;
     let key = IdempotencyKey::try_from(text).map_err(|error| invalid(error.to_string()))?;
     let key = Digest128::of_key(KeyScope::User(payer.user.get()), &key);
     Ok(OrderKey { key, request: digest, origin: KeyOrigin::Client })
+}
+
+/// A key that nobody else has.
+fn internal_key(request: Digest128, random: &dyn Random) -> OrderKey {
+    let mut bytes = [0_u8; 16];
+    random.fill(&mut bytes);
+    OrderKey { key: Digest128(u128::from_be_bytes(bytes)), request, origin: KeyOrigin::Internal }
 }

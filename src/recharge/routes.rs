@@ -1,4 +1,4 @@
-//! `POST /recharge/subscribe` and `POST /recharge/wallet/topup`.
+//! `POST /recharge/subscribe`, its dry run `POST /recharge/quote`, and `POST /recharge/wallet/topup`.
 
 use actix_web::web::{self, Bytes};
 use actix_web::{HttpRequest, HttpResponse};
@@ -7,6 +7,7 @@ use utoipa::OpenApi;
 
 use super::RechargeService;
 use super::answer::{self, RechargeOut, SubscriptionOut};
+use super::quote::QuoteOut;
 use super::request::{self, SubscribeRequest, TopUpRequest};
 use crate::auth::Customer;
 use crate::http::Problem;
@@ -17,8 +18,15 @@ use crate::transactions::TransactionOut;
 /// The operations of this feature.
 #[derive(OpenApi)]
 #[openapi(
-    paths(subscribe, top_up),
-    components(schemas(RechargeOut, SubscriptionOut, SubscribeRequest, TopUpRequest, TransactionOut))
+    paths(subscribe, quote, top_up),
+    components(schemas(
+        QuoteOut,
+        RechargeOut,
+        SubscriptionOut,
+        SubscribeRequest,
+        TopUpRequest,
+        TransactionOut
+    ))
 )]
 pub struct Docs;
 
@@ -27,6 +35,11 @@ pub fn routes(cfg: &mut web::ServiceConfig) {
     cfg.service(
         web::resource("/recharge/subscribe")
             .route(web::post().to(subscribe))
+            .default_service(web::to(method_not_allowed)),
+    )
+    .service(
+        web::resource("/recharge/quote")
+            .route(web::post().to(quote))
             .default_service(web::to(method_not_allowed)),
     )
     .service(
@@ -68,6 +81,30 @@ async fn subscribe(
 ) -> Result<HttpResponse, Problem> {
     let order = request::subscribe(&request, &body, payer(&customer), &*service.random)?;
     service.wallets.submit(order).await.map(answer::done).map_err(answer::refused)
+}
+
+/// What a recharge would cost and do, without doing it.
+///
+/// The same body, figures and refusals as `POST /recharge/subscribe`; nothing is charged, reserved or remembered.
+#[utoipa::path(
+    post, path = "/recharge/quote", tag = "Recharge", operation_id = "quote",
+    request_body = SubscribeRequest,
+    responses(
+        (status = 200, description = "What it would cost and do now", body = QuoteOut),
+        (status = 400, description = "It would be decided against", body = ProblemDocument,
+            content_type = "application/problem+json"),
+        (status = 403, description = "Not a customer, or not active", body = ProblemDocument,
+            content_type = "application/problem+json"),
+    ),
+    security(("bearer" = []))
+)]
+async fn quote(
+    customer: Customer,
+    service: web::Data<RechargeService>,
+    body: Bytes,
+) -> Result<web::Json<QuoteOut>, Problem> {
+    let order = request::quote(&body, payer(&customer), &*service.random)?;
+    service.dry_run.quote(order).await.map(|quoted| web::Json(quoted.into())).map_err(answer::refused)
 }
 
 /// Add money to one's own wallet, or to another customer's.

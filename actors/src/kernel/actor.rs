@@ -21,6 +21,17 @@ pub enum Actor {
 #[error("must be US_<id>, AD_<id> or SYSTEM")]
 pub struct UnknownActor;
 
+impl Actor {
+    /// The administrator, if it is one.
+    #[must_use]
+    pub const fn admin_id(self) -> Option<AdminId> {
+        match self {
+            Self::Admin(id) => Some(id),
+            Self::User(_) | Self::System => None,
+        }
+    }
+}
+
 impl fmt::Display for Actor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
