@@ -36,6 +36,12 @@ async fn seeded(what: &str) -> TestDatabase {
     let database = TestDatabase::new(what).await;
     let mut transaction = database.pool.begin().await.unwrap();
     seed_catalogue(&mut transaction, base()).await.unwrap();
+    // The tests' day is not today, for which there are partitions.
+    sqlx::query("SELECT ensure_partitions('outbox_events', 'day', $1, $1 + interval '14 days')")
+        .bind(base())
+        .execute(&mut *transaction)
+        .await
+        .unwrap();
     transaction.commit().await.unwrap();
     database
 }

@@ -360,7 +360,7 @@ fn what_was_bought_or_used_cannot_be_deleted_and_the_rest_can() {
         let order = with(recharge(ASHA, 1), json!({ "offer_id": 1 }));
         app.post(SUBSCRIBE, &customer, with(order, json!({ "plan_id": 2 }))).await.ok();
         // Long ago is as good as just now.
-        for days in [0, 40] {
+        for days in [0, 10] {
             app.clock.advance(chrono::TimeDelta::days(days));
             let admin = if days == 0 { admin.clone() } else { app.sign_in(SUPER_ADMIN).await.access };
             for path in ["/plans/plan/2", "/offers/offers/1"] {

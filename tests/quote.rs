@@ -64,7 +64,8 @@ fn a_quote_says_what_the_recharge_then_does() {
                 (&quote["valid_from"], &quote["valid_to"]),
                 (&subscription["valid_from"], &subscription["valid_to"])
             );
-            let paise = |field: &str| (quote[field].as_f64().unwrap() * 100.0).round() as i64;
+            let rupees = |field: &str| quote[field].as_f64().unwrap();
+            let paise = |field: &str| format!("{:.0}", rupees(field) * 100.0).parse::<i64>().unwrap();
             assert_eq!(
                 app.balance(ASHA).await,
                 owner - paise("wallet_amount") + paise("cashback"),
