@@ -216,9 +216,9 @@ fn every_answer_names_its_request() {
 fn what_http_itself_can_get_wrong() {
     with_app(async |app| {
         for mount in ["", "/v1"] {
-            let answer = app.send(app.request(Method::DELETE, &format!("{mount}/plans/plan/1"))).await;
+            let answer = app.send(app.request(Method::PATCH, &format!("{mount}/plans/plan/1"))).await;
             assert_eq!((answer.status, answer.problem()), (405, "method_not_allowed"));
-            assert_eq!(answer.headers["allow"], "GET, PUT");
+            assert_eq!(answer.headers["allow"], "DELETE, GET, PUT");
             let post = |kind: &str, body: Vec<u8>| {
                 app.request(Method::POST, &format!("{mount}/auth/login"))
                     .header("content-type", kind)

@@ -17,6 +17,9 @@ pub use lists::{CHANNEL, PublicLists};
 pub use seed::seed_catalogue;
 pub use store::{CatalogueStore, load};
 
+/// A form of the path that was published once.
+const OFFER_TYPE_WITHOUT_SLASH: &str = r"/offers/offer_type{offer_type_id:\d+}";
+
 /// The catalogue's routes. They need `web::Data` of [`PublicLists`] and [`CatalogueStore`].
 pub fn routes(cfg: &mut web::ServiceConfig) {
     use routes::{names, offers, plans, public};
@@ -65,8 +68,7 @@ pub fn routes(cfg: &mut web::ServiceConfig) {
                 .route(web::put().to(names::update_offer_type))
                 .route(web::delete().to(names::delete_offer_type)),
         )
-        // Published so once, without the slash.
-        .service(at(r"/offers/offer_type{offer_type_id:\d+}").route(web::put().to(names::update_offer_type)));
+        .service(at(OFFER_TYPE_WITHOUT_SLASH).route(web::put().to(names::update_offer_type)));
 }
 
 /// What the documentation shows of this feature.
