@@ -31,9 +31,9 @@ mod outbox;
 #[cfg(test)]
 mod people;
 #[cfg(test)]
-mod rabbit;
-#[cfg(test)]
 mod quote;
+#[cfg(test)]
+mod rabbit;
 #[cfg(test)]
 mod recharge;
 #[cfg(test)]
