@@ -41,7 +41,7 @@ impl DryRun {
     /// Decides `order` without doing it.
     pub(super) async fn quote(&self, order: Order) -> Result<Quoted, Refusal> {
         let orders = [order];
-        let touch = Touch::of(&orders);
+        let touch = Touch::of(&orders, std::iter::empty());
         let mut answer = Err(Refusal::Unavailable);
         let mut only_decide = |loaded: Loaded, ids: &mut Ids| {
             let catalogue = Arc::clone(&loaded.catalogue);
