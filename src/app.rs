@@ -24,6 +24,7 @@ use utoipa::OpenApi as _;
 use crate::admins::{self, Admins};
 use crate::audit::{self, AuditLog};
 use crate::auth::{self, Auth, CookieRules, Gate, Keys, Rules, SmsFile, SmsQueue, UnusableSecret, listener};
+use crate::autopay::{self, AutopayLists, Vault};
 use crate::catalogue::{self, CatalogueStore, PublicLists};
 use crate::config::{Config, Secret};
 use crate::http::documentation::{self, Documentation};
@@ -139,6 +140,7 @@ struct Services {
     notifications: Notifications,
     audit_log: AuditLog,
     recharge: RechargeService,
+    autopay: autopay::Services,
 }
 
 impl Services {
@@ -182,14 +184,22 @@ impl Services {
         );
         let subscriptions = SubscriptionLists::new(
             parts.pool.clone(),
-            long_reads,
+            long_reads.clone(),
             Arc::clone(&parts.clock),
             parts.config.timezone,
         );
         let catalogue = CatalogueStore::new(parts.pool.clone());
         let public_lists = PublicLists::new(catalogue.clone(), Arc::clone(&parts.clock), changes);
         let notifications = Notifications::new(hub, parts.pool.clone(), Arc::clone(&parts.clock));
-        let recharge = RechargeService::new(wallets, Arc::clone(&parts.random), actors::dry_run(parts));
+        let recharge = RechargeService::new(wallets.clone(), Arc::clone(&parts.random), actors::dry_run(parts));
+        let autopay = autopay::Services::new(
+            &parts.pool,
+            &parts.clock,
+            parts.config.timezone,
+            Vault::derive(parts.secret.expose(), Arc::clone(&parts.random)).ok_or(UnusableSecret)?,
+            actors::start_autopay(universe, parts, wallets)?,
+            AutopayLists::new(parts.pool.clone(), long_reads, catalogue.clone()),
+        );
         Ok(Self {
             gate,
             auth,
@@ -204,6 +214,7 @@ impl Services {
             notifications,
             audit_log: AuditLog::new(Arc::clone(&stores.documents)),
             recharge,
+            autopay,
         })
     }
 
@@ -220,7 +231,8 @@ impl Services {
             .app_data(web::Data::new(self.public_lists.clone()))
             .app_data(web::Data::new(self.notifications.clone()))
             .app_data(web::Data::new(self.audit_log.clone()))
-            .app_data(web::Data::new(self.recharge.clone()));
+            .app_data(web::Data::new(self.recharge.clone()))
+            .configure(|cfg| self.autopay.attach(cfg));
     }
 }
 
@@ -247,6 +259,7 @@ fn features(cfg: &mut web::ServiceConfig) {
         .configure(users::routes)
         .configure(audit::routes)
         .configure(roles::routes)
+        .configure(autopay::routes)
         .configure(operations::routes)
         // Last: /admin/{admin_id} would take the other paths below /admin.
         .configure(admins::routes);
@@ -265,6 +278,7 @@ pub fn openapi_document() -> serde_json::Value {
         catalogue::Docs::openapi(),
         notifications::Docs::openapi(),
         recharge::Docs::openapi(),
+        autopay::Docs::openapi(),
         audit::Docs::openapi(),
         operations::Docs::openapi(),
     ])

@@ -6,6 +6,7 @@ pub mod admins;
 pub mod app;
 pub mod audit;
 pub mod auth;
+pub mod autopay;
 pub mod catalogue;
 pub mod cli;
 pub mod config;

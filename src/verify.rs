@@ -140,6 +140,30 @@ const CHECKS: &[Check] = &[
               WHERE $1::timestamptz IS NOT NULL",
     },
     Check {
+        name: "every autopay date that was charged has one payment, every autopay payment one date",
+        // What is charged and not written down yet is found by its key.
+        sql: "SELECT count(*), count(*) FILTER (WHERE d.txn_id IS NULL OR t.txn_id IS NULL OR d.dates > 1)
+              FROM (SELECT coalesce(o.txn_id, k.txn_id) AS txn_id, count(*) AS dates
+                    FROM autopay_occurrences o LEFT JOIN idempotency_keys k ON k.key = o.charge_key
+                    WHERE o.status = 'charged' OR k.txn_id IS NOT NULL GROUP BY 1) d
+              FULL JOIN (SELECT txn_id FROM transactions
+                    WHERE source = 'autopay' AND category = 'service' AND txn_type = 'debit' AND status = 'success') t
+                  USING (txn_id)
+              WHERE $1::timestamptz IS NOT NULL",
+    },
+    Check {
+        name: "every enabled autopay rule waits for its notice or for its charge, and no other does",
+        sql: "SELECT count(*), count(*) FILTER (
+                  WHERE CASE WHEN r.autopay_id IS NULL THEN u.user_id IS NOT NULL
+                             WHEN r.status = 'enabled' THEN (r.announce_at IS NULL) <> (o.autopay_id IS NOT NULL)
+                                 OR o.due_at <> r.next_due_date
+                             ELSE o.autopay_id IS NOT NULL END)
+              FROM autopay_rules r
+              FULL JOIN (SELECT * FROM autopay_occurrences WHERE status = 'pending') o USING (autopay_id)
+              LEFT JOIN users u ON u.user_id = o.user_id
+              WHERE $1::timestamptz IS NOT NULL",
+    },
+    Check {
         name: "every success within the outbox's retention has its event",
         sql: "SELECT count(*), count(*) FILTER (WHERE e.txn_id IS NULL)
               FROM idempotency_keys k LEFT JOIN (

@@ -7,6 +7,8 @@ mod audit;
 #[cfg(test)]
 mod auth;
 #[cfg(test)]
+mod autopay;
+#[cfg(test)]
 mod bad_input;
 #[cfg(test)]
 mod bad_orders;

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use chrono::TimeDelta;
+use gencharge_actors::kernel::Clock as _;
 use serde_json::json;
 use sqlx::AssertSqlSafe;
 
@@ -9,7 +11,7 @@ use crate::support::app::{TestApp, with_app};
 use crate::support::eventually;
 use crate::support::money::{ASHA, RAVI, SUBSCRIBE, TOP_UP, findings, recharge, with};
 
-const TABLES: [&str; 8] = [
+const TABLES: [&str; 10] = [
     "wallets",
     "line_wakeups",
     "transactions",
@@ -18,6 +20,8 @@ const TABLES: [&str; 8] = [
     "idempotency_keys",
     "outbox_events",
     "outbox_batches",
+    "autopay_rules",
+    "autopay_occurrences",
 ];
 
 const ZERO: &str = "the postings of every transaction sum to zero";
@@ -32,6 +36,8 @@ const WINDOWS: &str = "no number has two active plans, or windows that overlap";
 const LINE: &str = "every number knows its active plan, its queue and its end";
 const WAKE: &str = "every number that waits with nothing active has a wake-up";
 const GIFTS: &str = "every number counts the recharges that others paid";
+const AUTOPAID: &str = "every autopay date that was charged has one payment, every autopay payment one date";
+const WAITS: &str = "every enabled autopay rule waits for its notice or for its charge, and no other does";
 const EVENT: &str = "every success within the outbox's retention has its event";
 const BATCH: &str = "every outbox batch within the retention has all its events";
 
@@ -77,6 +83,13 @@ const CORRUPTIONS: &[(&str, &str)] = &[
     (LINE, "UPDATE wallets SET queued = queued + 1 WHERE active_subscription_id IS NOT NULL"),
     (LINE, "UPDATE wallets SET tail_valid_to = tail_valid_to + interval '1 microsecond'"),
     (GIFTS, "UPDATE wallets SET gifts = gifts + 1 WHERE gifts > 0"),
+    (AUTOPAID, "DELETE FROM autopay_occurrences WHERE status = 'charged'"),
+    (AUTOPAID, "UPDATE autopay_occurrences SET txn_id = txn_id + 1000000 WHERE status = 'charged'"),
+    (AUTOPAID, "INSERT INTO autopay_occurrences SELECT autopay_id, due_at + interval '1 day', user_id, status, gen_random_uuid(), 0,
+        announced_at, try_at, 1, NULL, 0, NULL, txn_id, settled_at FROM autopay_occurrences WHERE status = 'charged'"),
+    (WAITS, "UPDATE autopay_rules SET announce_at = NULL WHERE announce_at IS NOT NULL"),
+    (WAITS, "INSERT INTO autopay_occurrences (autopay_id, due_at, user_id, status, charge_key, announced_at, try_at)
+        SELECT autopay_id, next_due_date + interval '1 day', user_id, 'pending', gen_random_uuid(), now(), 'infinity' FROM autopay_rules WHERE status = 'disabled'"),
     (EVENT, "UPDATE outbox_events SET type = 'gencharge.subscription.expired.v1' WHERE type = 'gencharge.recharge.completed.v1'"),
     (BATCH, "UPDATE outbox_batches SET events = events + 1"),
     (BATCH, "INSERT INTO outbox_batches (batch_id, created_at, events, delivered_at) VALUES (-1, now(), 1, now())"),
@@ -135,6 +148,18 @@ async fn history(app: &TestApp) {
         .ok();
     let refused = app.order(SUBSCRIBE, &ravi, "refused", &recharge(RAVI, 12)).await;
     assert_eq!(refused.problem(), "insufficient_funds");
+    for (tag, plan, days) in [("onetime", 7, 1), ("regular", 1, 20)] {
+        let due = app.clock.now() + TimeDelta::days(days) - TimeDelta::hours(1);
+        let rule =
+            json!({ "plan_id": plan, "phone_number": ASHA, "tag": tag, "next_due_date": due.to_rfc3339() });
+        app.post("/autopay/create_autopay", &asha, rule).await.ok();
+    }
+    app.clock.advance(TimeDelta::hours(23));
+    eventually("an autopaid plan", Duration::from_secs(10), async || {
+        (app.count("SELECT count(*) FROM autopay_occurrences WHERE status = 'charged'").await == 1)
+            .then_some(())
+    })
+    .await;
     eventually("an empty outbox", Duration::from_secs(10), async || {
         (app.count("SELECT count(*) FROM outbox_batches WHERE delivered_at IS NULL").await == 0).then_some(())
     })

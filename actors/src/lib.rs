@@ -4,6 +4,7 @@
 //! Rules are pure (`decide(state, command) -> effects`); I/O around them is thin.
 
 pub mod account;
+pub mod autopay;
 pub mod catalogue;
 pub mod events;
 pub mod kernel;

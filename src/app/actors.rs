@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use gencharge_actors::autopay::{Autopay, AutopayActor};
 use gencharge_actors::kernel::Paise;
 use gencharge_actors::lifecycle::Lifecycle;
 use gencharge_actors::notification::{Hub, HubActor, NotificationActor};
@@ -17,6 +18,7 @@ use super::Parts;
 use super::bus::{self, Consumers};
 use super::stores::{COLLECTIONS, Stores};
 use crate::audit::AuditWriter;
+use crate::autopay::{PgAutopayStore, Scheduler};
 use crate::config::RechargeConfig;
 use crate::notifications::PgNotificationStore;
 use crate::platform::bus::outbox::relay_pool;
@@ -65,6 +67,25 @@ fn limits(recharge: &RechargeConfig) -> Limits {
 pub fn dry_run(parts: &Parts) -> DryRun {
     let options = parts.pool.connect_options().as_ref().clone();
     DryRun::new(PgWalletStore::new(options, Arc::clone(&parts.clock)), limits(&parts.config.recharge))
+}
+
+/// Starts the scheduler of autopay; its work can also be done by others.
+///
+/// # Errors
+/// [`StartError`] when it cannot be started.
+pub fn start_autopay(
+    universe: &Universe,
+    parts: &Parts,
+    wallets: Wallets<PgWalletStore>,
+) -> Result<Scheduler, StartError> {
+    let clock = Arc::clone(&parts.clock);
+    let store = PgAutopayStore::new(parts.pool.clone(), Arc::clone(&clock), parts.config.timezone);
+    let autopay = Autopay::new(store, wallets, clock);
+    let worker = autopay.clone();
+    universe.supervise(Spec::new("autopay").stage(Stage::Intake), move |probe| {
+        AutopayActor::new(worker.clone(), probe)
+    })?;
+    Ok(autopay)
 }
 
 fn start_wallets(

@@ -150,6 +150,7 @@ fn tags(paths: &BTreeMap<String, Map<String, Value>>) -> Vec<Value> {
         "Plans" => "What can be bought",
         "Offers" => "Discounts and rewards on plans",
         "Recharge" => "Recharges, top-ups, subscriptions and transactions",
+        "Autopay" => "Recharges on a date, or again and again, from the wallet",
         "Notifications" => "Messages to customers and administrators",
         "Audit" => "Who changed what, and who signed in",
         "Operations" => "For those who run the service",

@@ -1,5 +1,6 @@
 //! Faults under load: whatever is killed, an acknowledged order is there afterwards, and none is there twice.
 
+mod autopay;
 mod client;
 mod kills;
 mod processes;

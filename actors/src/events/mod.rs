@@ -3,10 +3,12 @@
 //! The business transaction writes `type_name()` and `data_json()` into the outbox; the relay delivers them.
 //! A type's data only ever gains optional fields; anything else is a new version with a new name.
 
+mod autopay;
 mod data;
 mod envelope;
 mod wire;
 
+pub use autopay::{AutopayCharged, AutopayDisabled, AutopayDueSoon, AutopayFacts, AutopayFailed};
 pub use data::{
     AuditRecorded, CommandFailed, PartnerFunded, RechargeCompleted, RequestRef, SubscriptionActivated,
     SubscriptionExpired, WalletClosed, WalletToppedUp,
@@ -78,6 +80,14 @@ events! {
     SubscriptionActivated(SubscriptionActivated), SUBSCRIPTION_ACTIVATED = "gencharge.subscription.activated.v1", 320;
     /// A running plan ended.
     SubscriptionExpired(SubscriptionExpired), SUBSCRIPTION_EXPIRED = "gencharge.subscription.expired.v1", 320;
+    /// A debit by autopay is coming.
+    AutopayDueSoon(AutopayDueSoon), AUTOPAY_DUE_SOON = "gencharge.autopay.due_soon.v1", 320;
+    /// Autopay recharged a number.
+    AutopayCharged(AutopayCharged), AUTOPAY_CHARGED = "gencharge.autopay.charged.v1", 320;
+    /// Autopay could not recharge a number.
+    AutopayFailed(AutopayFailed), AUTOPAY_FAILED = "gencharge.autopay.failed.v1", 320;
+    /// An autopay rule was given up.
+    AutopayDisabled(AutopayDisabled), AUTOPAY_DISABLED = "gencharge.autopay.disabled.v1", 320;
     /// A partner's money came in.
     PartnerFunded(PartnerFunded), PARTNER_FUNDED = "gencharge.partner.funded.v1", 160;
     /// Someone changed something, signed in or was refused.

@@ -3,7 +3,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::kernel::{
-    Actor, AdminId, EventId, OfferId, Paise, PaymentMethod, PhoneNumber, PlanId, Reason, Source,
+    Actor, AdminId, AutopayId, EventId, OfferId, Paise, PaymentMethod, PhoneNumber, PlanId, Reason, Source,
     SubscriptionId, SubscriptionStatus, TxnId, UserId,
 };
 
@@ -108,15 +108,37 @@ prop_compose! {
     }
 }
 
+prop_compose! {
+    fn autopay()(
+        which in 0..4,
+        (rule, user, plan, txn) in any::<(i64, i64, i64, i64)>(),
+        (phone, amount, tries) in (phone(), amount(), any::<u32>()),
+        name in prop::option::of("\\PC{0,40}"),
+        reason in prop::option::of(prop::sample::select(Reason::ALL)),
+        (due_date, occurred_at, charge_at, later) in (moment(), moment(), moment(), prop::option::of(moment())),
+    ) -> Event {
+        let about = AutopayFacts {
+            autopay_id: AutopayId(rule), user_id: UserId(user), phone, plan_id: PlanId(plan),
+            plan_name: name.map(Into::into), due_date, occurred_at,
+        };
+        match which {
+            0 => Event::AutopayDueSoon(AutopayDueSoon { about, amount, charge_at }),
+            1 => Event::AutopayCharged(AutopayCharged { about, txn_id: TxnId(txn), amount, next_due_date: later }),
+            2 => Event::AutopayFailed(AutopayFailed { about, reason, tries, retry_at: later }),
+            _ => Event::AutopayDisabled(AutopayDisabled { about, reason }),
+        }
+    }
+}
+
 proptest! {
     #[test]
-    fn events_survive_the_round_trip(event in prop_oneof![recharge(), other()]) {
+    fn events_survive_the_round_trip(event in prop_oneof![recharge(), other(), autopay()]) {
         let data = event.data_json();
         prop_assert_eq!(Event::parse(event.type_name(), &data).unwrap(), event);
     }
 
     #[test]
-    fn an_answer_goes_to_its_partner_and_nothing_else_does(event in prop_oneof![recharge(), other()]) {
+    fn an_answer_goes_to_its_partner_and_nothing_else_does(event in prop_oneof![recharge(), other(), autopay()]) {
         let partner = match &event {
             Event::RechargeCompleted(data) => data.request.clone(),
             Event::WalletToppedUp(data) => data.request.clone(),
@@ -125,7 +147,11 @@ proptest! {
             | Event::SubscriptionExpired(_)
             | Event::PartnerFunded(_)
             | Event::AuditRecorded(_)
-            | Event::WalletClosed(_) => None,
+            | Event::WalletClosed(_)
+            | Event::AutopayDueSoon(_)
+            | Event::AutopayCharged(_)
+            | Event::AutopayFailed(_)
+            | Event::AutopayDisabled(_) => None,
         };
         prop_assert_eq!(addressee(&event.data_json()), partner.map(|request| request.partner.to_string()));
     }

@@ -115,3 +115,29 @@ pub(super) mod text {
         <std::borrow::Cow<'de, str>>::deserialize(deserializer)?.parse().map_err(D::Error::custom)
     }
 }
+
+/// A moment that may be missing; use with `skip_serializing_if` and `default`.
+pub(super) mod optional_moment {
+    use chrono::{DateTime, Utc};
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub fn serialize<S: Serializer>(
+        moment: &Option<DateTime<Utc>>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        match moment {
+            Some(moment) => super::moment::serialize(moment, serializer),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<DateTime<Utc>>, D::Error> {
+        Option::deserialize(deserializer)
+    }
+
+    pub fn schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        super::moment::schema(generator)
+    }
+}

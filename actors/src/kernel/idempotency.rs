@@ -13,6 +13,14 @@ pub struct IdempotencyKey(String);
 #[error("must be 1 to 255 visible ASCII characters")]
 pub struct InvalidKey;
 
+impl IdempotencyKey {
+    /// A key of the system's own, made of numbers. At most 12 of them fit the bound.
+    #[must_use]
+    pub fn of_numbers(numbers: &[i64]) -> Self {
+        Self(numbers.iter().map(i64::to_string).collect::<Vec<_>>().join("/"))
+    }
+}
+
 impl TryFrom<&str> for IdempotencyKey {
     type Error = InvalidKey;
 

@@ -40,6 +40,8 @@ ids! {
     TxnId;
     /// A plan bought for a number.
     SubscriptionId;
+    /// An autopay rule.
+    AutopayId;
     /// An event in the outbox.
     EventId;
 }

@@ -11,10 +11,12 @@ mod vocabulary;
 pub use actor::{Actor, UnknownActor};
 pub use clock::{Clock, ManualClock, Random, SeededRandom, SystemClock, SystemRandom};
 pub use idempotency::{Digest128, IdempotencyKey, InvalidKey, KeyScope};
-pub use ids::{AccountId, AdminId, EventId, OfferId, PlanId, SubscriptionId, TxnId, UserId, WalletId};
+pub use ids::{
+    AccountId, AdminId, AutopayId, EventId, OfferId, PlanId, SubscriptionId, TxnId, UserId, WalletId,
+};
 pub use money::{MoneyError, Paise};
 pub use phone::{InvalidPhone, PhoneNumber, Region};
 pub use vocabulary::{
-    AccountStatus, ActivationMode, CatalogueStatus, Category, PaymentMethod, Reason, Source,
-    SubscriptionStatus, TxnStatus, TxnType, UnknownWord, UserType,
+    AccountStatus, ActivationMode, AutopayRepeat, AutopayStatus, AutopayTag, CatalogueStatus, Category,
+    PaymentMethod, Reason, Source, SubscriptionStatus, TxnStatus, TxnType, UnknownWord, UserType,
 };

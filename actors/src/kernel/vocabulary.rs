@@ -123,6 +123,27 @@ vocabulary! {
         /// After everything already bought.
         Queue = "queue",
     }
+    /// How often an autopay rule runs.
+    AutopayTag {
+        /// Once, on its date.
+        Onetime = "onetime",
+        /// Again and again.
+        Regular = "regular",
+    }
+    /// When a regular autopay rule is due again.
+    AutopayRepeat {
+        /// When the plan's validity has passed.
+        Validity = "validity",
+        /// A month later, on the same day.
+        Monthly = "monthly",
+    }
+    /// Whether an autopay rule runs.
+    AutopayStatus {
+        /// It does.
+        Enabled = "enabled",
+        /// It does not.
+        Disabled = "disabled",
+    }
     /// Whether a plan or offer can be used.
     CatalogueStatus {
         /// It can.

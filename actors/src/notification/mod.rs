@@ -1,6 +1,7 @@
 //! Notices for people: which events make which, the actor that writes them, and the hub for those who listen.
 
 mod actor;
+mod autopay;
 mod hub;
 mod notice;
 mod port;

@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
+use super::autopay;
 use super::notice::Part;
 use super::{Channels, Notice, NoticeId, NoticeKind, NoticeStatus, Recipient, Sender};
 use crate::events::{Event, RechargeCompleted, SubscriptionActivated, SubscriptionExpired, WalletToppedUp};
@@ -29,6 +30,11 @@ pub fn notices_of(batch: &ParsedBatch) -> Vec<Notice> {
             Event::WalletToppedUp(top_up) => for_top_up(id, top_up, &mut notices),
             Event::SubscriptionActivated(activated) => notices.push(for_activation(id, activated)),
             Event::SubscriptionExpired(expired) => notices.push(for_expiry(id, expired)),
+            Event::AutopayDueSoon(due) => notices.push(autopay::due_soon(id, due)),
+            Event::AutopayFailed(failed) => notices.extend(autopay::failed(id, failed)),
+            Event::AutopayDisabled(disabled) => notices.push(autopay::disabled(id, disabled)),
+            // The recharge's own event tells it.
+            Event::AutopayCharged(_) => {}
             // Partners hear of them by message.
             Event::RechargeFailed(_) | Event::TopUpFailed(_) | Event::PartnerFunded(_) => {}
             // The audit log has them.
@@ -200,12 +206,12 @@ fn facts(recharge: &RechargeCompleted) -> String {
     })
 }
 
-fn json(facts: &impl Serialize) -> String {
+pub(super) fn json(facts: &impl Serialize) -> String {
     // Plain numbers and text: cannot fail.
     serde_json::to_string(facts).unwrap_or_else(|_| "{}".to_owned())
 }
 
-fn in_app(
+pub(super) fn in_app(
     id: NoticeId,
     recipient: Recipient,
     description: String,

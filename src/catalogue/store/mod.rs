@@ -6,11 +6,13 @@
 mod load;
 mod names;
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use gencharge_actors::kernel::{AdminId, CatalogueStatus, UserType};
 use sqlx::{PgConnection, PgPool, Postgres, QueryBuilder};
 
-use super::shape::{OfferRow, PlanRow};
+use super::shape::{OfferRow, PlanResponse, PlanRow};
 use super::update::{OfferChanges, PlanChanges};
 use crate::audit::{self, Entry};
 
@@ -104,6 +106,17 @@ impl CatalogueStore {
     /// All plans, in no order.
     pub(super) async fn plans(&self) -> Result<Vec<PlanRow>, sqlx::Error> {
         plans().build_query_as().fetch_all(&self.pool).await
+    }
+
+    /// The plans with these ids, as administrators see them.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn plans_of(&self, ids: &[i64]) -> Result<HashMap<i64, PlanResponse>, sqlx::Error> {
+        let mut query = plans();
+        query.push(" WHERE plan_id = ANY(").push_bind(ids).push(")");
+        let rows: Vec<PlanRow> = query.build_query_as().fetch_all(&self.pool).await?;
+        Ok(rows.into_iter().map(|row| (row.plan_id, PlanResponse::from(row))).collect())
     }
 
     /// All offers, in no order.
