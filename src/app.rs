@@ -191,7 +191,8 @@ impl Services {
         let catalogue = CatalogueStore::new(parts.pool.clone());
         let public_lists = PublicLists::new(catalogue.clone(), Arc::clone(&parts.clock), changes);
         let notifications = Notifications::new(hub, parts.pool.clone(), Arc::clone(&parts.clock));
-        let recharge = RechargeService::new(wallets.clone(), Arc::clone(&parts.random), actors::dry_run(parts));
+        let recharge =
+            RechargeService::new(wallets.clone(), Arc::clone(&parts.random), actors::dry_run(parts));
         let autopay = autopay::Services::new(
             &parts.pool,
             &parts.clock,
