@@ -17,7 +17,7 @@ use gencharge_actors::kernel::{Clock, Paise, Random};
 use gencharge_actors::notification::Hub;
 use gencharge_actors::runtime::Universe;
 use sqlx::PgPool;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use utoipa::OpenApi as _;
 
@@ -34,16 +34,16 @@ use crate::notifications::{self, Notifications, PgNotificationStore};
 use crate::operations;
 use crate::platform::bus::rabbit::Rabbit;
 use crate::platform::data_folder;
-use crate::platform::documents::DocumentError;
 use crate::platform::postgres::listener::Listener;
 use crate::platform::postgres::rows::LongReads;
+use crate::platform::redis::{Announcer, Hearing};
 use crate::platform::tls;
 use crate::recharge::{self, RechargeService};
 use crate::roles::{self, Roles};
 use crate::subscriptions::{self, SubscriptionLists};
 use crate::transactions::{self, TransactionLists};
 use crate::users::{self, Users};
-use stores::Stores;
+use stores::{Stores, UnusableStore};
 
 /// How long requests in flight may take to end once the server is told to stop.
 const DRAIN_SECONDS: u64 = 10;
@@ -53,6 +53,8 @@ const TASK_PATIENCE: Duration = Duration::from_secs(5);
 const ACTOR_PATIENCE: Duration = Duration::from_secs(20);
 /// Unpaged lists and exports that may be sent at once; each holds a connection.
 const LONG_READS: usize = 4;
+/// Hints from Redis that may wait.
+const HINTS: usize = 1024;
 /// How long the start waits for the gate's first reading; it works without (slower), so it never fails the start.
 const FIRST_READING: Duration = Duration::from_secs(2);
 
@@ -85,9 +87,9 @@ pub enum StartError {
         /// Why.
         source: std::io::Error,
     },
-    /// The collections.
-    #[error("documents: {0}")]
-    Documents(#[from] DocumentError),
+    /// The stores beside PostgreSQL, or the collections in it.
+    #[error(transparent)]
+    Store(#[from] UnusableStore),
     /// A supervised actor.
     #[error("an actor cannot be started: {0}")]
     Actor(#[from] gencharge_actors::runtime::StartError),
@@ -150,11 +152,12 @@ impl Services {
         universe: &Universe,
         sms: SmsQueue,
         changes: &mut Listener,
+        announcer: &Announcer,
     ) -> Result<Self, StartError> {
         let keys = Keys::derive(parts.secret.expose())?;
-        let gate = Gate::new(keys.clone(), Arc::clone(&parts.clock), parts.pool.clone());
+        let gate = Gate::new(keys.clone(), Arc::clone(&parts.clock), parts.pool.clone(), announcer.clone());
         let auth = Auth::new(
-            parts.pool.clone(),
+            Arc::clone(&stores.codes),
             Arc::clone(&parts.clock),
             Arc::clone(&parts.random),
             keys,
@@ -189,7 +192,8 @@ impl Services {
             parts.config.timezone,
         );
         let catalogue = CatalogueStore::new(parts.pool.clone());
-        let public_lists = PublicLists::new(catalogue.clone(), Arc::clone(&parts.clock), changes);
+        let public_lists =
+            PublicLists::new(catalogue.clone(), Arc::clone(&parts.clock), changes, announcer.clone());
         let notifications = Notifications::new(hub, parts.pool.clone(), Arc::clone(&parts.clock));
         let recharge =
             RechargeService::new(wallets.clone(), Arc::clone(&parts.random), actors::dry_run(parts));
@@ -299,11 +303,15 @@ impl App {
         let sender = sms_sender(&parts.config)?;
         let mut changes = Listener::new();
         let universe = Universe::new();
-        let stores = Stores::open(&parts.pool, broker(&parts.config)?).await?;
-        let services = Services::build(&parts, &stores, &universe, sms, &mut changes)?;
+        let rabbit = broker(&parts.config)?;
+        let stores = Stores::open(&parts.config.services, &parts.pool, rabbit).await?;
         let (stop, stopping) = watch::channel(false);
+        let mut tasks = Vec::new();
+        let announcer = announcer(&stores, &stopping, &mut tasks);
+        let services = Services::build(&parts, &stores, &universe, sms, &mut changes, &announcer)?;
+        hear(&stores, &services, &stopping, &mut tasks);
         let document = openapi_document();
-        let outside = edge::build(&parts, &universe, stores.rabbit.clone(), &document)?;
+        let outside = edge::build(&parts, &stores, &universe, &document)?;
         let documentation = Documentation::new(&document);
         let notifications = services.notifications.clone();
         let (http, layer, operations) = (services.clone(), outside.layer, outside.operations);
@@ -334,15 +342,14 @@ impl App {
         let bind = |source| StartError::Bind { address, source };
         let server = server.bind(address).map_err(bind)?;
         let addr = server.addrs().first().copied().unwrap_or(address);
-        let listener = tokio::spawn(listener::run(services.gate.clone(), stopping.clone()));
-        let sms = tokio::spawn(auth::deliver_sms(messages, sender, stopping.clone()));
+        tasks.push(tokio::spawn(listener::run(services.gate.clone(), stopping.clone())));
+        tasks.push(tokio::spawn(auth::deliver_sms(messages, sender, stopping.clone())));
         let options = parts.pool.connect_options().as_ref().clone();
-        let changes = tokio::spawn(changes.run(options, stopping));
+        tasks.push(tokio::spawn(changes.run(options, stopping)));
         let server = server.run();
         let handle = server.handle();
         let server = tokio::spawn(server);
         first_reading(&services.gate).await;
-        let tasks = vec![listener, changes, sms];
         Ok(RunningApp { addr, handle, server, universe, notifications, stop, tasks, access_log: outside.log })
     }
 }
@@ -361,6 +368,38 @@ fn sms_sender(config: &Config) -> Result<SmsFile, StartError> {
     let folder =
         data_folder::create(path).map_err(|source| StartError::Folder { path: path.clone(), source })?;
     Ok(SmsFile(folder.join("sms.log")))
+}
+
+/// Tells the other processes through Redis, where there is one.
+fn announcer(
+    stores: &Stores,
+    stopping: &watch::Receiver<bool>,
+    tasks: &mut Vec<JoinHandle<()>>,
+) -> Announcer {
+    let Some(redis) = &stores.redis else { return Announcer::default() };
+    let (announcer, run) = Announcer::new(redis.clone(), stopping.clone());
+    tasks.push(tokio::spawn(run));
+    announcer
+}
+
+/// Hears the other processes through Redis, where there is one.
+fn hear(
+    stores: &Stores,
+    services: &Services,
+    stopping: &watch::Receiver<bool>,
+    tasks: &mut Vec<JoinHandle<()>>,
+) {
+    let Some(redis) = &stores.redis else { return };
+    let mut hearing = Hearing::default();
+    let (sender, hints) = mpsc::channel(HINTS);
+    hearing.subscribe(listener::CHANNEL, move |payload| {
+        // One that finds no place comes through PostgreSQL too.
+        let _ = sender.try_send(payload.to_owned());
+    });
+    let lists = services.public_lists.clone();
+    hearing.subscribe(catalogue::CHANNEL, move |_| lists.forget());
+    tasks.push(tokio::spawn(listener::follow(services.gate.clone(), hints)));
+    tasks.push(tokio::spawn(hearing.run(redis.clone(), stopping.clone())));
 }
 
 async fn first_reading(gate: &Gate) {

@@ -95,11 +95,6 @@ pub fn main() -> ExitCode {
         Ok(config) => config,
         Err(error) => return refuse(&error),
     };
-    if matches!(cli.command, Command::Serve)
-        && let Err(error) = config.refuse_unsupported()
-    {
-        return refuse(&error);
-    }
     telemetry::init(&config);
     match actix_web::rt::System::new().block_on(dispatch(cli.command, config)) {
         Ok(code) => code,

@@ -135,6 +135,8 @@ pub struct ServicesConfig {
     pub mongodb_url: Option<Secret>,
     /// `REDIS_URL`
     pub redis_url: Option<Secret>,
+    /// `GENCHARGE_REDIS_PREFIX`: every key and channel begins with it.
+    pub redis_prefix: String,
     /// `AMQP_URL`
     pub amqp_url: Option<Secret>,
     /// `GENCHARGE_AMQP_PREFIX`: every exchange and queue is named with it.
@@ -221,26 +223,6 @@ impl Config {
     #[must_use]
     pub fn is_production(&self) -> bool {
         self.environment == Environment::Production
-    }
-
-    /// Settings that were given but that this version does not use yet; `serve` refuses them instead of
-    /// pretending.
-    ///
-    /// # Errors
-    /// One problem for each such setting.
-    pub fn refuse_unsupported(&self) -> Result<(), ConfigError> {
-        let given = [
-            ("MONGODB_URL", &self.services.mongodb_url, "documents are kept in PostgreSQL"),
-            ("REDIS_URL", &self.services.redis_url, "short-lived state is kept in PostgreSQL"),
-        ];
-        let problems: Vec<String> = given
-            .into_iter()
-            .filter(|(_, url, _)| url.is_some())
-            .map(|(name, _, instead)| {
-                format!("{name}: this version does not use it yet ({instead}); remove the setting")
-            })
-            .collect();
-        if problems.is_empty() { Ok(()) } else { Err(ConfigError { problems }) }
     }
 }
 
@@ -441,11 +423,13 @@ fn read_postgres(r: &mut Reader) -> Result<PostgresConfig, Refused> {
 fn read_services(r: &mut Reader) -> Result<ServicesConfig, Refused> {
     let mongodb_url = r.optional("MONGODB_URL", parse::mongodb_url);
     let redis_url = r.optional("REDIS_URL", parse::redis_url);
+    let redis_prefix = r.take("GENCHARGE_REDIS_PREFIX", parse::word);
     let amqp_url = r.optional("AMQP_URL", parse::amqp_url);
     let amqp_prefix = r.take("GENCHARGE_AMQP_PREFIX", parse::amqp_prefix);
     Ok(ServicesConfig {
         mongodb_url: mongodb_url?,
         redis_url: redis_url?,
+        redis_prefix: redis_prefix?,
         amqp_url: amqp_url?,
         amqp_prefix: amqp_prefix?,
     })

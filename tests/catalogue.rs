@@ -11,6 +11,7 @@ use gencharge::auth::{Gate, Keys, Subject, SubjectKind};
 use gencharge::catalogue::{self, CatalogueStore, PublicLists, load, seed_catalogue};
 use gencharge::config::{Config, Secret};
 use gencharge::platform::postgres::listener::Listener;
+use gencharge::platform::redis::Announcer;
 use gencharge_actors::catalogue::{Buyer, Refusal, quote};
 use gencharge_actors::kernel::{
     ManualClock, OfferId, Paise, PaymentMethod, PhoneNumber, PlanId, Source, SystemRandom, UserType,
@@ -387,10 +388,15 @@ fn without_a_listener_lists_come_from_sql_and_own_changes_count_at_once() {
     .unwrap();
         let token = token_of(session, 1, "9000000001");
         let clock: Arc<ManualClock> = Arc::new(ManualClock::at(base()));
-        let gate = Gate::new(Keys::derive(SECRET).unwrap(), clock.clone(), database.pool.clone());
+        let gate = Gate::new(
+            Keys::derive(SECRET).unwrap(),
+            clock.clone(),
+            database.pool.clone(),
+            Announcer::default(),
+        );
         // A listener that never runs: nothing is heard.
         let store = CatalogueStore::new(database.pool.clone());
-        let lists = PublicLists::new(store.clone(), clock, &mut Listener::new());
+        let lists = PublicLists::new(store.clone(), clock, &mut Listener::new(), Announcer::default());
         let app = actix_web::App::new()
             .app_data(Data::new(lists))
             .app_data(Data::new(store))

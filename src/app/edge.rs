@@ -7,11 +7,11 @@ use gencharge_actors::runtime::Universe;
 use prometheus::Registry;
 use serde_json::Value;
 
+use super::stores::Stores;
 use super::{Parts, StartError};
 use crate::http::edge::{AccessLog, Edge, HttpMeters};
 use crate::http::openapi;
 use crate::operations::Operations;
-use crate::platform::bus::rabbit::Rabbit;
 use crate::platform::data_folder;
 
 /// An idle connection is closed after this long.
@@ -35,8 +35,8 @@ pub(super) struct Outside {
 /// Builds it; opens the access log.
 pub(super) fn build(
     parts: &Parts,
+    stores: &Stores,
     universe: &Universe,
-    rabbit: Option<Rabbit>,
     document: &Value,
 ) -> Result<Outside, StartError> {
     let registry = Registry::new();
@@ -50,7 +50,13 @@ pub(super) fn build(
         log.clone(),
         openapi::allowed_methods(document),
     );
-    let operations = Operations::new(universe.clone(), parts.pool.clone(), rabbit, registry, log.clone());
+    let operations = Operations::new(
+        universe.clone(),
+        parts.pool.clone(),
+        (stores.servers.clone(), stores.rabbit.clone()),
+        registry,
+        log.clone(),
+    );
     Ok(Outside { layer, operations, log })
 }
 

@@ -6,9 +6,9 @@
 use std::time::Duration;
 
 use gencharge_actors::kernel::AccountStatus;
-use sqlx::postgres::{PgListener, PgNotification};
+use sqlx::postgres::PgListener;
 use sqlx::{PgConnection, PgPool};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout};
 use uuid::Uuid;
 
@@ -110,10 +110,16 @@ async fn listen(gate: &Gate) -> Result<(), sqlx::Error> {
     loop {
         match timeout(HEARTBEAT, listener.try_recv()).await {
             // A change that cannot be read in time (no free connection) must not leave memory trusted.
-            Ok(Ok(Some(first))) => match timeout(PATIENCE, hear(gate, &mut listener, first)).await {
-                Ok(heard) => heard?,
-                Err(_) => return Ok(()),
-            },
+            Ok(Ok(Some(first))) => {
+                let mut payloads = vec![first.payload().to_owned()];
+                while let Some(next) = listener.next_buffered() {
+                    payloads.push(next.payload().to_owned());
+                }
+                match timeout(PATIENCE, hear(gate, &payloads)).await {
+                    Ok(heard) => heard?,
+                    Err(_) => return Ok(()),
+                }
+            }
             Ok(Ok(None)) => return Ok(()),
             Ok(Err(error)) => return Err(error),
             Err(_) => {
@@ -138,20 +144,32 @@ async fn connect(pool: &PgPool) -> Result<PgListener, sqlx::Error> {
     Ok(listener)
 }
 
-/// Handles a notification together with what has already arrived behind it.
-async fn hear(gate: &Gate, listener: &mut PgListener, first: PgNotification) -> Result<(), sqlx::Error> {
+/// Follows hints that come another way than by PostgreSQL, until their sender is gone. None of them has to be trusted: what
+/// fails here comes by PostgreSQL too.
+pub async fn follow(gate: Gate, mut hints: mpsc::Receiver<String>) {
+    let mut payloads = Vec::new();
+    while hints.recv_many(&mut payloads, MANY).await > 0 {
+        if gate.is_live()
+            && let Err(error) = hear(&gate, &payloads).await
+        {
+            tracing::warn!(%error, "access.hints_not_followed");
+        }
+        payloads.clear();
+    }
+}
+
+/// Handles notifications that arrived together.
+async fn hear(gate: &Gate, payloads: &[String]) -> Result<(), sqlx::Error> {
     let (mut users, mut admins, mut sessions) = (Vec::new(), Vec::new(), Vec::new());
     let (mut book, mut everything) = (false, false);
-    let mut next = Some(first);
-    while let Some(notification) = next {
-        match Hint::parse(notification.payload()) {
+    for payload in payloads {
+        match Hint::parse(payload) {
             Some(Hint::Session(session, until)) => sessions.push((session, until)),
             Some(Hint::User(id)) => users.push(id),
             Some(Hint::Admin(id)) => admins.push(id),
             Some(Hint::Book) => book = true,
             None => everything = true,
         }
-        next = listener.next_buffered();
     }
     if everything || users.len().saturating_add(admins.len()) > MANY {
         return reload(gate).await;

@@ -3,11 +3,11 @@
 //! Handlers take [`Customer`], [`Administrator`] or [`Principal`] as an argument. Whoever takes rights back (a block, a
 //! deletion, a changed role) sends a [`listener::Hint`] in the same transaction and tells the [`Gate`] after the commit.
 
+pub mod codes;
 mod extract;
 mod gate;
 pub mod listener;
 mod mint;
-mod otp;
 mod routes;
 mod service;
 mod session;
@@ -15,10 +15,10 @@ mod signup;
 mod sms;
 mod token;
 
+pub use codes::{COOL_DOWN, MAX_TRIES, Purpose};
 pub use extract::bearer;
 pub use gate::{Administrator, Admission, Customer, Gate, PausedCustomer, Principal};
 pub use mint::{find_subject, mint};
-pub use otp::{COOL_DOWN, MAX_TRIES, Purpose};
 pub use routes::{CookieRules, Docs, routes, without_cookie};
 pub use service::{Auth, AuthError, Rules, Tokens};
 pub use session::{REUSE_GRACE, end_all as end_all_sessions, end_except as end_sessions_except};

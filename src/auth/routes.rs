@@ -83,6 +83,7 @@ impl From<AuthError> for Problem {
             ),
             AuthError::UserTypeMissing => Problem::field("user_type", "must be one of: prepaid postpaid"),
             AuthError::NoSuchCustomer => Problem::not_authenticated(),
+            AuthError::Codes(error) => error.into(),
             AuthError::Store(error) => error.into(),
         }
     }

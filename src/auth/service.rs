@@ -9,8 +9,8 @@ use gencharge_actors::kernel::{AccountStatus, Clock, Paise, PhoneNumber, Random,
 use sqlx::PgPool;
 use uuid::Uuid;
 
+use super::codes::{self, Claim, CodeError, CodeStore, Issued, NewCode, Purpose, Taken};
 use super::gate::Gate;
-use super::otp::{self, Issued, NewCode, Purpose};
 use super::session::{self, Login, Rotation, Span};
 use super::signup::{self, Registration, SignedUp};
 use super::sms::{Sms, SmsQueue, SmsQueueFull};
@@ -74,6 +74,9 @@ pub enum AuthError {
     /// The customer is gone.
     #[error("no such customer")]
     NoSuchCustomer,
+    /// The store of codes.
+    #[error(transparent)]
+    Codes(#[from] CodeError),
     /// The database.
     #[error(transparent)]
     Store(#[from] sqlx::Error),
@@ -94,6 +97,7 @@ pub struct Auth(Arc<Inner>);
 
 struct Inner {
     pool: PgPool,
+    codes: Arc<dyn CodeStore>,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
     keys: Keys,
@@ -103,10 +107,10 @@ struct Inner {
 }
 
 impl Auth {
-    /// The service.
+    /// The service, in the gate's database.
     #[must_use]
     pub fn new(
-        pool: PgPool,
+        codes: Arc<dyn CodeStore>,
         clock: Arc<dyn Clock>,
         random: Arc<dyn Random>,
         keys: Keys,
@@ -114,7 +118,8 @@ impl Auth {
         sms: SmsQueue,
         rules: Rules,
     ) -> Self {
-        Self(Arc::new(Inner { pool, clock, random, keys, gate, sms, rules }))
+        let pool = gate.pool().clone();
+        Self(Arc::new(Inner { pool, codes, clock, random, keys, gate, sms, rules }))
     }
 
     /// Life of a refresh token, for the cookie.
@@ -150,29 +155,28 @@ impl Auth {
         purpose: Purpose,
         user_type: Option<UserType>,
     ) -> Result<Option<String>, AuthError> {
-        let Inner { pool, clock, random, keys, sms, rules, .. } = &*self.0;
+        let Inner { pool, codes: store, clock, random, keys, sms, rules, .. } = &*self.0;
         // The place comes first: a code that could not be sent would only start the cool-down.
         let slot = sms.reserve()?;
-        let code = otp::draw(random.as_ref());
+        let code = codes::draw(random.as_ref());
         let new = NewCode {
             phone,
             purpose,
-            hash: otp::hash(keys, phone, purpose, &code),
+            hash: codes::hash(keys, phone, purpose, &code),
             now: clock.now(),
             ttl: bounded(rules.otp_ttl),
             per_hour: i32::try_from(rules.otp_per_hour).unwrap_or(i32::MAX),
             user_type,
         };
-        match otp::issue(pool, &new).await? {
-            Issued::Wait { seconds } => return Err(AuthError::CodeTooSoon { seconds }),
-            Issued::Yes { known } => {
-                if known || purpose == Purpose::Signup {
-                    let minutes = new.ttl.num_minutes().max(1);
-                    let text =
-                        format!("{code} is your GenCharge code. It is valid for {minutes} min. Tell nobody.");
-                    slot.send(Sms { at: new.now, to: phone, text });
-                }
-            }
+        let (at, minutes) = (new.now, new.ttl.num_minutes().max(1));
+        // Asked whatever the answer is used for, so that known and unknown numbers take the same time.
+        let known = session::is_known(pool, phone).await?;
+        if let Issued::Wait { seconds } = store.issue(new).await? {
+            return Err(AuthError::CodeTooSoon { seconds });
+        }
+        if known || purpose == Purpose::Signup {
+            let text = format!("{code} is your GenCharge code. It is valid for {minutes} min. Tell nobody.");
+            slot.send(Sms { at, to: phone, text });
         }
         Ok(rules.dev_otp.then_some(code))
     }
@@ -182,11 +186,10 @@ impl Auth {
     /// # Errors
     /// [`AuthError::InvalidCode`], [`AuthError::NumberTaken`], [`AuthError::Store`].
     pub async fn finish_signup(&self, phone: PhoneNumber, code: &str) -> Result<Tokens, AuthError> {
-        let Inner { pool, random, keys, .. } = &*self.0;
+        let Inner { pool, random, .. } = &*self.0;
         let span = self.span(random_uuid(random.as_ref()));
-        let hash = otp::hash(keys, phone, Purpose::Signup, code);
-        match signup::sign_up(pool, random.as_ref(), phone, &hash, span).await? {
-            SignedUp::Refused => Err(AuthError::InvalidCode),
+        let Taken { user_type } = self.take(phone, Purpose::Signup, code, span.now).await?;
+        match signup::sign_up(pool, random.as_ref(), phone, user_type, span).await? {
             SignedUp::Taken => Err(AuthError::NumberTaken),
             SignedUp::Open(user) => {
                 tracing::info!(user.id = user.get(), "auth.signed_up");
@@ -201,10 +204,10 @@ impl Auth {
     /// # Errors
     /// [`AuthError::InvalidCode`], [`AuthError::Blocked`], [`AuthError::Store`].
     pub async fn finish_login(&self, phone: PhoneNumber, code: &str) -> Result<Tokens, AuthError> {
-        let Inner { pool, random, keys, .. } = &*self.0;
+        let Inner { pool, random, .. } = &*self.0;
         let span = self.span(random_uuid(random.as_ref()));
-        let hash = otp::hash(keys, phone, Purpose::Login, code);
-        let subject = match session::login(pool, phone, &hash, span, otp::MAX_TRIES).await? {
+        self.take(phone, Purpose::Login, code, span.now).await?;
+        let subject = match session::login(pool, phone, span).await? {
             Login::Open(subject) => subject,
             Login::Deactive(subject) => {
                 self.wake(&subject, span).await?;
@@ -214,6 +217,19 @@ impl Auth {
             Login::Refused => return Err(AuthError::InvalidCode),
         };
         Ok(self.tokens(&subject, span))
+    }
+
+    /// Uses the code. It is used up even when what follows fails: a new one may be asked for at once.
+    async fn take(
+        &self,
+        phone: PhoneNumber,
+        purpose: Purpose,
+        code: &str,
+        now: DateTime<Utc>,
+    ) -> Result<Taken, AuthError> {
+        let hash = codes::hash(&self.0.keys, phone, purpose, code);
+        let taken = self.0.codes.take(Claim { phone, purpose, hash, now }).await?;
+        taken.ok_or(AuthError::InvalidCode)
     }
 
     async fn wake(&self, subject: &Subject, span: Span) -> Result<(), AuthError> {

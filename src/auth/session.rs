@@ -21,16 +21,16 @@ pub(super) struct Span {
     pub refresh_until: DateTime<Utc>,
 }
 
-/// What checking a login code came to.
+/// What a sign-in with the right code came to.
 #[derive(Debug)]
 pub(super) enum Login {
     /// Signed in.
     Open(Subject),
-    /// The code was right; the customer paused the account and must be woken.
+    /// The customer paused the account and must be woken.
     Deactive(Subject),
-    /// The code was right; the customer is blocked.
+    /// The customer is blocked.
     Blocked,
-    /// Wrong, used, dead or expired; or a number that nobody has.
+    /// A number that nobody has.
     Refused,
 }
 
@@ -52,20 +52,20 @@ impl SubjectRow {
     }
 }
 
-/// Takes a login code and, when it is right and the account active, opens the session: one statement.
-pub(super) async fn login(
-    pool: &PgPool,
-    phone: PhoneNumber,
-    hash: &[u8],
-    span: Span,
-    max_tries: i32,
-) -> Result<Login, sqlx::Error> {
+/// Whether the number is a customer's or an administrator's.
+pub(super) async fn is_known(pool: &PgPool, phone: PhoneNumber) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar(
+        "SELECT EXISTS (SELECT 1 FROM users WHERE phone = $1) OR EXISTS (SELECT 1 FROM admins WHERE phone = $1)",
+    )
+    .bind(phone.e164())
+    .fetch_one(pool)
+    .await
+}
+
+/// Opens the session of whoever has the number, when the account is active: one statement.
+pub(super) async fn login(pool: &PgPool, phone: PhoneNumber, span: Span) -> Result<Login, sqlx::Error> {
     let row: Option<SubjectRow> = sqlx::query_as(
-        "WITH code AS ( \
-             UPDATE otp_codes SET tries = tries + 1, used = (code_hash = $2) \
-             WHERE phone = $1 AND purpose = 'login' AND NOT used AND tries < $3 AND expires_at > $4 \
-             RETURNING used), \
-         subject AS ( \
+        "WITH subject AS ( \
              SELECT 'admin' AS kind, a.admin_id AS id, a.phone, r.role_name AS role, 'active' AS status \
              FROM admins a JOIN roles r USING (role_id) WHERE a.phone = $1 \
              UNION ALL \
@@ -73,14 +73,12 @@ pub(super) async fn login(
          opened AS ( \
              INSERT INTO sessions (session_id, subject_kind, subject_id, rotated_at, access_expires_at, \
                                    refresh_expires_at, login_time, last_active) \
-             SELECT $5, s.kind, s.id, $4, $6, $7, $4, $4 FROM subject s, code WHERE code.used AND s.status = 'active') \
+             SELECT $3, s.kind, s.id, $2, $4, $5, $2, $2 FROM subject s WHERE s.status = 'active') \
          SELECT s.kind, s.id, s.phone, s.role, s.status, CASE WHEN s.status <> 'deactive' THEN \
-             audit_append($4, s.kind, s.id, s.role, CASE s.status WHEN 'active' THEN $8 ELSE $9 END) END \
-         FROM subject s, code WHERE code.used",
+             audit_append($2, s.kind, s.id, s.role, CASE s.status WHEN 'active' THEN $6 ELSE $7 END) END \
+         FROM subject s",
     )
     .bind(phone.e164())
-    .bind(hash)
-    .bind(max_tries)
     .bind(span.now)
     .bind(span.session)
     .bind(span.access_until)

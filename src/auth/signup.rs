@@ -4,7 +4,6 @@ use chrono::{DateTime, Utc};
 use gencharge_actors::kernel::{Actor, Paise, PhoneNumber, Random, UserId, UserType};
 use sqlx::PgPool;
 
-use super::otp::MAX_TRIES;
 use super::service::AuthError;
 use super::session::{Span, audited};
 use super::token::CUSTOMER_ROLE;
@@ -17,10 +16,8 @@ use crate::users::{self, EmailAddress, PersonName, Profile};
 pub(super) enum SignedUp {
     /// Made and signed in.
     Open(UserId),
-    /// The code was right, but the number has an account.
+    /// The number has an account.
     Taken,
-    /// Wrong, used, dead or expired code.
-    Refused,
 }
 
 /// How often another referral code is drawn when one is taken.
@@ -40,18 +37,18 @@ pub fn draw_referral_code(random: &dyn Random) -> String {
     (0..8).map(letter).collect()
 }
 
-/// Takes the code; when it is right and the number free, makes the customer with preferences, wallet and line, and opens
-/// the session: all in one statement.
+/// When the number is free, makes the customer with preferences, wallet and line, and opens the session: all in one
+/// statement.
 pub(super) async fn sign_up(
     pool: &PgPool,
     random: &dyn Random,
     phone: PhoneNumber,
-    hash: &[u8],
+    user_type: Option<UserType>,
     span: Span,
 ) -> Result<SignedUp, sqlx::Error> {
     let mut draws = 1;
     loop {
-        match try_sign_up(pool, &draw_referral_code(random), phone, hash, span).await {
+        match try_sign_up(pool, &draw_referral_code(random), phone, user_type, span).await {
             Err(error) if draws < DRAWS && violates(&error, "users_referral_code_key") => draws += 1,
             // An administrator with that number was added at the same moment.
             Err(error) if violates(&error, "numbers_have_one_owner") => return Ok(SignedUp::Taken),
@@ -64,18 +61,13 @@ async fn try_sign_up(
     pool: &PgPool,
     referral_code: &str,
     phone: PhoneNumber,
-    hash: &[u8],
+    user_type: Option<UserType>,
     span: Span,
 ) -> Result<SignedUp, sqlx::Error> {
-    let row: Option<(bool, Option<i64>, Option<()>)> = sqlx::query_as(
-        "WITH code AS ( \
-             UPDATE otp_codes SET tries = tries + 1, used = (code_hash = $2) \
-             WHERE phone = $1 AND purpose = 'signup' AND NOT used AND tries < $3 AND expires_at > $4 \
-             RETURNING used, user_type), \
-         made AS ( \
+    let row: Option<(i64, ())> = sqlx::query_as(
+        "WITH made AS ( \
              INSERT INTO users (phone, user_type, referral_code, created_at) \
-             SELECT $1, code.user_type, $8, $4 FROM code \
-             WHERE code.used AND NOT EXISTS (SELECT 1 FROM admins WHERE phone = $1) \
+             SELECT $1, $2, $7, $3 WHERE NOT EXISTS (SELECT 1 FROM admins WHERE phone = $1) \
              ON CONFLICT (phone) DO NOTHING RETURNING user_id, user_type), \
          preferences AS (INSERT INTO user_preferences (user_id) SELECT user_id FROM made), \
          wallet AS ( \
@@ -83,14 +75,11 @@ async fn try_sign_up(
          opened AS ( \
              INSERT INTO sessions (session_id, subject_kind, subject_id, rotated_at, access_expires_at, \
                                    refresh_expires_at, login_time, last_active) \
-             SELECT $5, 'user', user_id, $4, $6, $7, $4, $4 FROM made) \
-         SELECT code.used, made.user_id, \
-             CASE WHEN made.user_id IS NOT NULL THEN audit_append($4, 'user', made.user_id, 'user', $9) END \
-         FROM code LEFT JOIN made ON true",
+             SELECT $4, 'user', user_id, $3, $5, $6, $3, $3 FROM made) \
+         SELECT user_id, audit_append($3, 'user', user_id, 'user', $8) FROM made",
     )
     .bind(phone.e164())
-    .bind(hash)
-    .bind(MAX_TRIES)
+    .bind(user_type.map(UserType::as_str))
     .bind(span.now)
     .bind(span.session)
     .bind(span.access_until)
@@ -99,11 +88,7 @@ async fn try_sign_up(
     .bind(audited("SIGNUP", span.session).event(span.now).data_json())
     .fetch_optional(pool)
     .await?;
-    Ok(match row {
-        Some((true, Some(user), _)) => SignedUp::Open(UserId(user)),
-        Some((true, None, _)) => SignedUp::Taken,
-        Some((false, ..)) | None => SignedUp::Refused,
-    })
+    Ok(row.map_or(SignedUp::Taken, |(user, ())| SignedUp::Open(UserId(user))))
 }
 
 /// What completes a profile.

@@ -25,6 +25,7 @@ use super::store::CatalogueStore;
 use crate::http::params::Params;
 use crate::http::{Code, Problem};
 use crate::platform::postgres::listener::{Link, Listener};
+use crate::platform::redis::Announcer;
 
 /// The channel on which PostgreSQL tells of changes (migration 0001).
 pub const CHANNEL: &str = "gencharge_catalogue";
@@ -95,6 +96,7 @@ struct Inner {
     store: CatalogueStore,
     clock: Arc<dyn Clock>,
     link: Link,
+    announcer: Announcer,
     generation: AtomicU64,
     current: ArcSwapOption<Snapshot>,
     reading: Mutex<()>,
@@ -107,17 +109,23 @@ pub struct PublicLists(Arc<Inner>);
 impl PublicLists {
     /// Lists read from `store`, kept while `listener` hears of changes. Subscribes to it.
     #[must_use]
-    pub fn new(store: CatalogueStore, clock: Arc<dyn Clock>, listener: &mut Listener) -> Self {
+    pub fn new(
+        store: CatalogueStore,
+        clock: Arc<dyn Clock>,
+        listener: &mut Listener,
+        announcer: Announcer,
+    ) -> Self {
         let lists = Self(Arc::new(Inner {
             store,
             clock,
             link: listener.link(),
+            announcer,
             generation: AtomicU64::new(0),
             current: ArcSwapOption::empty(),
             reading: Mutex::new(()),
         }));
         let heard = lists.clone();
-        listener.subscribe(CHANNEL, move |_| heard.invalidate());
+        listener.subscribe(CHANNEL, move |_| heard.forget());
         lists
     }
 
@@ -126,8 +134,14 @@ impl PublicLists {
         self.0.clock.now()
     }
 
-    /// What is kept no longer holds: no request that begins from here on sees it.
+    /// This process has changed the catalogue: what is kept no longer holds, here nor elsewhere.
     pub fn invalidate(&self) {
+        self.forget();
+        self.0.announcer.announce(CHANNEL, String::new());
+    }
+
+    /// What is kept no longer holds: no request that begins from here on sees it.
+    pub fn forget(&self) {
         self.0.generation.fetch_add(1, Ordering::AcqRel);
     }
 

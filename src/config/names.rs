@@ -100,8 +100,17 @@ pub const SETTINGS: &[Setting] = &[
         "memory of the embedded database, in MB; from the machine's size when not set",
     ),
     setting("GENCHARGE_OUTBOX_RETENTION", "2d", "how long delivered events are kept in the outbox"),
-    setting("MONGODB_URL", "", "documents; not used by this version yet, serve refuses it"),
-    setting("REDIS_URL", "", "short-lived state; not used by this version yet, serve refuses it"),
+    setting(
+        "MONGODB_URL",
+        "",
+        "documents: mongodb://user:password@host:27017/name; when not set, they are kept in PostgreSQL",
+    ),
+    setting(
+        "REDIS_URL",
+        "",
+        "one-time codes and hints: redis://:password@host:6379/0; when not set, PostgreSQL has them",
+    ),
+    setting("GENCHARGE_REDIS_PREFIX", "gencharge", "every key and channel in Redis begins with it"),
     setting(
         "AMQP_URL",
         "",

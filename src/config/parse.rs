@@ -213,7 +213,17 @@ pub(super) fn mongodb_url(text: &str) -> Result<Secret, String> {
 }
 
 pub(super) fn redis_url(text: &str) -> Result<Secret, String> {
-    url(text, &["redis://", "rediss://"], "an address such as redis://host:6379/0")
+    url(text, &["redis://"], "an address such as redis://host:6379/0")
+}
+
+/// A short plain name.
+pub(super) fn word(text: &str) -> Result<String, String> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    if (1..=64).contains(&text.len()) && text.bytes().all(plain) {
+        Ok(text.to_owned())
+    } else {
+        Err("expected 1 to 64 letters, digits, - or _".to_owned())
+    }
 }
 
 pub(super) fn amqp_url(text: &str) -> Result<Secret, String> {

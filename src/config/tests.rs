@@ -110,15 +110,6 @@ fn secrets_are_shown_nowhere() {
 }
 
 #[test]
-fn services_of_later_versions_are_refused_not_ignored() {
-    let config = read(&[("REDIS_URL", "redis://localhost"), ("AMQP_URL", "amqp://localhost")]).unwrap();
-    let found = config.refuse_unsupported().unwrap_err().problems;
-    assert_eq!(found.len(), 1);
-    assert!(found[0].starts_with("REDIS_URL: "));
-    assert!(read(&[]).unwrap().refuse_unsupported().is_ok());
-}
-
-#[test]
 fn lists_networks_and_origins() {
     let config = read(&[
         ("GENCHARGE_TRUSTED_PROXIES", "10.0.0.0/8, ::1,0.0.0.0/0"),

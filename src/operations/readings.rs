@@ -1,8 +1,10 @@
 //! What is read of the process and shown.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
 use gencharge_actors::runtime::{ActorState, Universe};
 use prometheus::{Gauge, IntCounter, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
 use serde::Serialize;
@@ -11,10 +13,11 @@ use utoipa::ToSchema;
 
 use crate::http::edge::AccessLog;
 use crate::http::{Code, Problem};
+use crate::platform::Server;
 use crate::platform::bus::rabbit::Rabbit;
 
-/// How long the database may take to say that it is there.
-const DATABASE_PATIENCE: Duration = Duration::from_secs(1);
+/// How long a server may take to say that it is there.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// That the process answers.
 #[derive(Serialize, ToSchema)]
@@ -26,7 +29,7 @@ pub struct Alive {
 /// Whether the process can work, and why not.
 #[derive(Serialize, ToSchema)]
 pub struct Readiness {
-    /// True when everything below is as it should be.
+    /// True when the database answers and every actor takes work.
     pub ready: bool,
     /// `reachable` or `away`.
     pub database: &'static str,
@@ -35,6 +38,9 @@ pub struct Readiness {
     /// `reachable`, `away` or `not used`. While it is away, work goes on and events wait in the outbox, so it does not
     /// count against being ready.
     pub broker: &'static str,
+    /// The configured servers beside the database: `reachable` or `away`. What needs one that is away answers 503 or
+    /// waits, the rest goes on; so it does not count against being ready.
+    pub stores: BTreeMap<&'static str, &'static str>,
     /// The supervised actors.
     pub actors: Vec<ActorOut>,
 }
@@ -85,6 +91,7 @@ pub struct Operations {
     universe: Universe,
     pool: PgPool,
     rabbit: Option<Rabbit>,
+    servers: Vec<Arc<dyn Server>>,
     /// The numbers that others count.
     registry: Registry,
     log: Option<AccessLog>,
@@ -97,11 +104,11 @@ impl Operations {
     pub fn new(
         universe: Universe,
         pool: PgPool,
-        rabbit: Option<Rabbit>,
+        (servers, rabbit): (Vec<Arc<dyn Server>>, Option<Rabbit>),
         registry: Registry,
         log: Option<AccessLog>,
     ) -> Self {
-        Self { universe, pool, rabbit, registry, log, began: Instant::now() }
+        Self { universe, pool, servers, rabbit, registry, log, began: Instant::now() }
     }
 
     /// Every actor's state, in the order of their start.
@@ -112,20 +119,35 @@ impl Operations {
 
     /// Asks the database and looks at the actors.
     pub async fn readiness(&self) -> Readiness {
-        let began = Instant::now();
-        let asked = sqlx::query("SELECT 1").execute(&self.pool);
-        let reachable = matches!(tokio::time::timeout(DATABASE_PATIENCE, asked).await, Ok(Ok(_)));
+        let ((reachable, took), stores) = tokio::join!(self.database(), self.stores());
         Readiness {
             ready: reachable && self.universe.ready(),
             database: if reachable { "reachable" } else { "away" },
-            database_ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
+            database_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
             broker: match &self.rabbit {
                 None => "not used",
                 Some(rabbit) if rabbit.reachable() => "reachable",
                 Some(_) => "away",
             },
+            stores,
             actors: self.actors(),
         }
+    }
+
+    /// Whether the database answers, and how long that took.
+    async fn database(&self) -> (bool, Duration) {
+        let began = Instant::now();
+        let asked = sqlx::query("SELECT 1").execute(&self.pool);
+        let answered = matches!(tokio::time::timeout(PATIENCE, asked).await, Ok(Ok(_)));
+        (answered, began.elapsed())
+    }
+
+    async fn stores(&self) -> BTreeMap<&'static str, &'static str> {
+        let asked = self.servers.iter().map(async |server| {
+            let answers = tokio::time::timeout(PATIENCE, server.answers()).await.unwrap_or(false);
+            (server.name(), if answers { "reachable" } else { "away" })
+        });
+        join_all(asked).await.into_iter().collect()
     }
 
     /// Everything in Prometheus' text format.

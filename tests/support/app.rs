@@ -25,6 +25,7 @@ use tokio::sync::OnceCell;
 
 use super::eventually;
 use super::folder::TempFolder;
+use super::stores::Stores;
 
 const URL: &str = "GENCHARGE_TEST_DATABASE_URL";
 /// 4299: one process at a time makes templates and removes what dead processes left.
@@ -101,11 +102,15 @@ async fn run(settings: &[(&str, &str)], test: impl AsyncFnOnce(&TestApp)) {
     let mut admin = server.connect().await.unwrap();
     execute(&mut admin, &format!("CREATE DATABASE {name} TEMPLATE {template}")).await;
     let database = Database::connect(server.clone().database(&name), 8).await.unwrap();
-    let (app, running) = TestApp::start(&database, settings).await;
+    let stores = Stores::of_test(&name);
+    let mut all = stores.settings();
+    all.extend(settings);
+    let (app, running) = TestApp::start(&database, &all).await;
     let outcome = AssertUnwindSafe(test(&app)).catch_unwind().await;
     drop(app);
     let clean = running.stop().await;
     database.close().await;
+    stores.remove().await;
     if let Err(panic) = outcome {
         execute(&mut admin, &format!("DROP DATABASE {name} WITH (FORCE)")).await;
         resume_unwind(panic);

@@ -7,6 +7,8 @@ pub mod database;
 pub mod folder;
 pub mod money;
 pub mod process;
+pub mod proxy;
+pub mod stores;
 
 use std::time::Duration;
 

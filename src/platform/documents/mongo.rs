@@ -17,6 +17,7 @@ use mongodb::{Client, Database, IndexModel};
 use serde_json::Value;
 use tokio::sync::OnceCell;
 
+use super::super::Server;
 use super::{
     Collection, Document, DocumentError, DocumentStore, Filter, Search, as_id, check_fields, take_id,
 };
@@ -79,14 +80,6 @@ impl MongoDocumentStore {
             Ok(())
         };
         self.prepared.get_or_try_init(|| within(make())).await.copied()
-    }
-
-    /// Asks whether the server is there.
-    ///
-    /// # Errors
-    /// [`DocumentError`].
-    pub async fn ping(&self) -> Result<(), DocumentError> {
-        within(async { self.database.run_command(doc! { "ping": 1 }).await.map(|_| ()) }).await
     }
 
     async fn ready(&self, collection: &Collection) -> Result<mongodb::Collection<Row>, DocumentError> {
@@ -363,6 +356,16 @@ impl DocumentStore for MongoDocumentStore {
         _: u32,
     ) -> BoxFuture<'a, Result<u64, DocumentError>> {
         Box::pin(async { Ok(0) })
+    }
+}
+
+impl Server for MongoDocumentStore {
+    fn name(&self) -> &'static str {
+        "mongodb"
+    }
+
+    fn answers(&self) -> BoxFuture<'_, bool> {
+        Box::pin(async move { self.database.run_command(doc! { "ping": 1 }).await.is_ok() })
     }
 }
 

@@ -12,7 +12,7 @@ use super::{
 use crate::http::problem::is_store_away;
 
 /// One process at a time makes tables.
-const PREPARE_LOCK: i64 = 4203;
+const PREPARE_LOCK: i64 = 4220;
 
 /// The store; clones share the pool.
 #[derive(Clone, Debug)]

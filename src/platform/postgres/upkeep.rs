@@ -1,4 +1,4 @@
-//! Housekeeping of the SQL store: partitions ahead, old outbox days and idempotency keys away.
+//! Housekeeping of the SQL store: partitions ahead; old outbox days, idempotency keys, sessions and one-time codes away.
 
 use std::time::Duration;
 
@@ -15,6 +15,10 @@ const CHUNK: i64 = 5_000;
 const CHUNKS: u32 = 40;
 /// How long keys are kept.
 const KEYS_KEPT: Duration = Duration::from_secs(30 * 24 * 3600);
+/// How long sessions are kept after their end, for those who look into a theft.
+const SESSIONS_KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
+/// How long codes are kept after their end; covers clocks that differ.
+const CODES_KEPT: Duration = Duration::from_secs(600);
 /// What partitions reach ahead: months and days.
 const AHEAD: (i32, i32) = (6, 14);
 
@@ -41,7 +45,30 @@ impl PgUpkeep {
             tidied.dropped += u64::from(self.drop_day(&name, day, kept_from).await?);
         }
         self.delete_batches(kept_from, &mut tidied).await?;
-        self.delete_keys(earlier(now, KEYS_KEPT), &mut tidied).await?;
+        // By the database's clock too: a process whose clock is ahead must not forget keys that clients still use.
+        self.delete(
+            "DELETE FROM idempotency_keys WHERE ctid = ANY (ARRAY (
+                 SELECT ctid FROM idempotency_keys
+                 WHERE created_at < least($1, now() - interval '30 days') LIMIT $2))",
+            earlier(now, KEYS_KEPT),
+            &mut tidied,
+        )
+        .await?;
+        self.delete(
+            "DELETE FROM sessions WHERE ctid = ANY (ARRAY (
+                 SELECT ctid FROM sessions WHERE refresh_expires_at < $1 AND access_expires_at < $1 LIMIT $2))",
+            earlier(now, SESSIONS_KEPT),
+            &mut tidied,
+        )
+        .await?;
+        self.delete(
+            "DELETE FROM otp_codes WHERE ctid = ANY (ARRAY (
+                 SELECT ctid FROM otp_codes
+                 WHERE expires_at < $1 AND window_start < $1 - interval '1 hour' LIMIT $2))",
+            earlier(now, CODES_KEPT),
+            &mut tidied,
+        )
+        .await?;
         Ok(tidied)
     }
 
@@ -136,19 +163,16 @@ impl PgUpkeep {
         Ok(())
     }
 
-    /// By the database's clock too: a process whose clock is ahead must not forget keys that clients still use.
-    async fn delete_keys(&self, kept_from: DateTime<Utc>, tidied: &mut Tidied) -> Result<(), sqlx::Error> {
+    /// Deletes with `statement` what was over before `$1`, at most `$2` rows at a time.
+    async fn delete(
+        &self,
+        statement: &'static str,
+        kept_from: DateTime<Utc>,
+        tidied: &mut Tidied,
+    ) -> Result<(), sqlx::Error> {
         for _ in 0..CHUNKS {
-            let deleted = sqlx::query(
-                "DELETE FROM idempotency_keys WHERE ctid = ANY (ARRAY (
-                     SELECT ctid FROM idempotency_keys
-                     WHERE created_at < least($1, now() - interval '30 days') LIMIT $2))",
-            )
-            .bind(kept_from)
-            .bind(CHUNK)
-            .execute(&self.pool)
-            .await?
-            .rows_affected();
+            let delete = sqlx::query(statement).bind(kept_from).bind(CHUNK);
+            let deleted = delete.execute(&self.pool).await?.rows_affected();
             tidied.deleted += deleted;
             if i64::try_from(deleted).unwrap_or(0) < CHUNK {
                 return Ok(());
