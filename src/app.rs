@@ -14,6 +14,7 @@ use std::time::Duration;
 use actix_web::dev::ServerHandle;
 use actix_web::{HttpServer, web};
 use gencharge_actors::kernel::{Clock, Paise, Random};
+use gencharge_actors::messages::CommandHandler;
 use gencharge_actors::notification::Hub;
 use gencharge_actors::runtime::Universe;
 use sqlx::PgPool;
@@ -32,6 +33,7 @@ use crate::http::edge::AccessLog;
 use crate::http::{openapi, server};
 use crate::notifications::{self, Notifications, PgNotificationStore};
 use crate::operations;
+use crate::partners::{self, PartnerBook, PartnerCommands, PartnerService, PartnerStore};
 use crate::platform::bus::rabbit::Rabbit;
 use crate::platform::data_folder;
 use crate::platform::postgres::listener::Listener;
@@ -143,6 +145,7 @@ struct Services {
     audit_log: AuditLog,
     recharge: RechargeService,
     autopay: autopay::Services,
+    partners: PartnerService,
 }
 
 impl Services {
@@ -202,9 +205,18 @@ impl Services {
             &parts.clock,
             parts.config.timezone,
             Vault::derive(parts.secret.expose(), Arc::clone(&parts.random)).ok_or(UnusableSecret)?,
-            actors::start_autopay(universe, parts, wallets)?,
+            actors::start_autopay(universe, parts, wallets.clone())?,
             AutopayLists::new(parts.pool.clone(), long_reads, catalogue.clone()),
         );
+        let store = PartnerStore::new(parts.pool.clone());
+        let book = PartnerBook::new(store.clone());
+        if let Some(rabbit) = &stores.rabbit {
+            let commands: Arc<dyn CommandHandler> =
+                Arc::new(PartnerCommands::new(wallets.clone(), book.clone()));
+            bus::start_commands(universe, parts, rabbit, &commands)?;
+        }
+        let (clock, random) = (Arc::clone(&parts.clock), Arc::clone(&parts.random));
+        let partners = PartnerService::new(store, book, wallets, clock, random);
         Ok(Self {
             gate,
             auth,
@@ -220,6 +232,7 @@ impl Services {
             audit_log: AuditLog::new(Arc::clone(&stores.documents)),
             recharge,
             autopay,
+            partners,
         })
     }
 
@@ -237,6 +250,7 @@ impl Services {
             .app_data(web::Data::new(self.notifications.clone()))
             .app_data(web::Data::new(self.audit_log.clone()))
             .app_data(web::Data::new(self.recharge.clone()))
+            .app_data(web::Data::new(self.partners.clone()))
             .configure(|cfg| self.autopay.attach(cfg));
     }
 }
@@ -265,6 +279,7 @@ fn features(cfg: &mut web::ServiceConfig) {
         .configure(audit::routes)
         .configure(roles::routes)
         .configure(autopay::routes)
+        .configure(partners::routes)
         .configure(operations::routes)
         // Last: /admin/{admin_id} would take the other paths below /admin.
         .configure(admins::routes);
@@ -285,6 +300,7 @@ pub fn openapi_document() -> serde_json::Value {
         recharge::Docs::openapi(),
         autopay::Docs::openapi(),
         audit::Docs::openapi(),
+        partners::Docs::openapi(),
         operations::Docs::openapi(),
     ])
 }

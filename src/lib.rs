@@ -13,6 +13,7 @@ pub mod config;
 pub mod http;
 pub mod notifications;
 pub mod operations;
+pub mod partners;
 pub mod platform;
 pub mod recharge;
 pub mod roles;

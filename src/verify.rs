@@ -81,6 +81,14 @@ const CHECKS: &[Check] = &[
               WHERE $1::timestamptz IS NOT NULL",
     },
     Check {
+        name: "every partner has a wallet of its own that knows its status",
+        sql: "SELECT count(*), count(*) FILTER (
+                  WHERE w.status IS DISTINCT FROM p.status OR w.phone IS NOT NULL OR u.user_id IS NOT NULL)
+              FROM partners p LEFT JOIN wallets w ON w.wallet_id = p.partner_id
+              LEFT JOIN users u ON u.user_id = p.partner_id
+              WHERE $1::timestamptz IS NOT NULL",
+    },
+    Check {
         name: "every key has one outcome, and no two keys share one",
         sql: "SELECT count(*), count(*) FILTER (WHERE t.txn_id IS NULL) + count(k.txn_id) - count(DISTINCT k.txn_id)
               FROM idempotency_keys k
@@ -169,7 +177,7 @@ const CHECKS: &[Check] = &[
               FROM idempotency_keys k LEFT JOIN (
                   SELECT DISTINCT txn_id FROM outbox_events WHERE created_at >= $1
                       AND type IN ('gencharge.recharge.completed.v1', 'gencharge.wallet.topped_up.v1',
-                          'gencharge.wallet.closed.v1')) e
+                          'gencharge.wallet.closed.v1', 'gencharge.partner.funded.v1')) e
                   ON e.txn_id = k.txn_id
               WHERE k.txn_id IS NOT NULL AND k.created_at >= $1",
     },

@@ -31,6 +31,8 @@ mod notifications;
 #[cfg(test)]
 mod outbox;
 #[cfg(test)]
+mod partners;
+#[cfg(test)]
 mod people;
 #[cfg(test)]
 mod quote;

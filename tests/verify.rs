@@ -11,7 +11,8 @@ use crate::support::app::{TestApp, with_app};
 use crate::support::eventually;
 use crate::support::money::{ASHA, RAVI, SUBSCRIBE, TOP_UP, findings, recharge, with};
 
-const TABLES: [&str; 10] = [
+const TABLES: [&str; 11] = [
+    "partners",
     "wallets",
     "line_wakeups",
     "transactions",
@@ -29,6 +30,7 @@ const PAIRED: &str = "every transaction has postings, every posting a transactio
 const BALANCE: &str = "every wallet equals the sum of its postings and is not negative";
 const COUNTS: &str = "every wallet counts its transactions and recharges";
 const CUSTOMER: &str = "every customer has a wallet that knows the customer's status, number and type";
+const PARTNER: &str = "every partner has a wallet of its own that knows its status";
 const KEYS: &str = "every key has one outcome, and no two keys share one";
 const SUBSCRIPTION: &str = "every successful recharge has one subscription, every subscription one recharge";
 const PARTS: &str = "every recharge's discount, wallet part and gateway part add up to its price";
@@ -57,10 +59,12 @@ const CORRUPTIONS: &[(&str, &str)] = &[
         UPDATE wallets SET balance = balance - 90000000 WHERE wallet_id = (SELECT account_id FROM postings WHERE amount = -90000000)"),
     (COUNTS, "UPDATE wallets SET transactions = transactions + 1 WHERE balance > 0"),
     (COUNTS, "UPDATE wallets SET recharges = recharges - 1 WHERE recharges > 0"),
-    (CUSTOMER, "UPDATE wallets SET status = 'blocked' WHERE status = 'active'"),
+    (CUSTOMER, "UPDATE wallets SET status = 'blocked' WHERE status = 'active' AND phone IS NOT NULL"),
     (CUSTOMER, "UPDATE wallets SET user_type = 'postpaid' WHERE user_type = 'prepaid'"),
     (CUSTOMER, "UPDATE wallets SET phone = NULL WHERE phone = 919800000007"),
     (CUSTOMER, "DELETE FROM wallets WHERE wallet_id = (SELECT user_id FROM users WHERE phone = 919800000007)"),
+    (PARTNER, "UPDATE partners SET status = 'blocked'"),
+    (PARTNER, "UPDATE wallets SET phone = 919999999999 WHERE wallet_id = (SELECT partner_id FROM partners)"),
     (KEYS, "INSERT INTO idempotency_keys SELECT gen_random_uuid(), request, created_at, txn_id, subscription_status
         FROM idempotency_keys WHERE txn_id IS NOT NULL LIMIT 1"),
     (KEYS, "UPDATE idempotency_keys SET created_at = created_at + interval '1 second' WHERE txn_id IS NOT NULL"),
@@ -146,6 +150,8 @@ async fn history(app: &TestApp) {
     app.post(TOP_UP, &asha, json!({ "amount": 10, "payment_method": "Wallet", "phone_number": RAVI }))
         .await
         .ok();
+    let partner = crate::partners::partner(app, "acme", 5_000).await;
+    assert!(partner > 0);
     let refused = app.order(SUBSCRIBE, &ravi, "refused", &recharge(RAVI, 12)).await;
     assert_eq!(refused.problem(), "insufficient_funds");
     for (tag, plan, days) in [("onetime", 7, 1), ("regular", 1, 20)] {

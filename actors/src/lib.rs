@@ -11,6 +11,7 @@ pub mod kernel;
 pub mod lifecycle;
 pub mod messages;
 pub mod notification;
+pub mod partner;
 pub mod relay;
 pub mod runtime;
 pub mod upkeep;

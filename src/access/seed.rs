@@ -39,6 +39,7 @@ const MATRIX: &[(Resource, &str, [&str; 5])] = &[
     (Resource::Sessions, "rwed", ["rwed", "rwed", "", "", ""]),
     (Resource::Roles, "rwed", ["rwed", "", "", "", ""]),
     (Resource::AuditLogs, "r", ["r", "", "", "", ""]),
+    (Resource::Partners, "rwed", ["rwed", "", "", "", ""]),
 ];
 
 /// Makes the permissions that are missing and, when there are no roles at all, the five roles with their links. Roles

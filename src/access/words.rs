@@ -73,6 +73,8 @@ resources! {
     Roles = "Roles", 17;
     /// The audit log.
     AuditLogs = "AuditLogs", 18;
+    /// Partners and their wallets.
+    Partners = "Partners", 19;
 }
 
 /// What can be done to a resource.

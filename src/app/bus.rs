@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use gencharge_actors::messages::CommandHandler;
 use gencharge_actors::notification::{NotificationActor, Notifier, Readers};
 use gencharge_actors::relay::{
     Bus, Consumer, LocalBus, OutboxSignal, Pace, Relay, RelayActor, RelaySettings,
@@ -12,7 +13,7 @@ use sqlx::PgPool;
 use super::Parts;
 use super::stores::Stores;
 use crate::platform::bus::outbox::PgOutbox;
-use crate::platform::bus::rabbit::{EventFeed, EventQueue, Rabbit, RabbitBus};
+use crate::platform::bus::rabbit::{CommandFeed, EventFeed, EventQueue, Rabbit, RabbitBus};
 
 /// The relay's bus, for each of its lives.
 type BusFactory = Box<dyn Fn(&Probe) -> Arc<dyn Bus> + Send>;
@@ -83,5 +84,20 @@ fn start_feeds(
             TaskActor::new(|ending| feed.run(ending))
         })?;
     }
+    Ok(())
+}
+
+/// The actor that takes partners' commands from their queue.
+pub(super) fn start_commands(
+    universe: &Universe,
+    parts: &Parts,
+    rabbit: &Rabbit,
+    handler: &Arc<dyn CommandHandler>,
+) -> Result<(), StartError> {
+    let (rabbit, handler, clock) = (rabbit.clone(), Arc::clone(handler), Arc::clone(&parts.clock));
+    universe.supervise(Spec::new("consumer-commands").stage(Stage::Intake), move |probe| {
+        let feed = CommandFeed::new(rabbit.clone(), Arc::clone(&handler), Arc::clone(&clock), probe);
+        TaskActor::new(|ending| feed.run(ending))
+    })?;
     Ok(())
 }

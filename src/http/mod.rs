@@ -9,6 +9,7 @@ mod faults;
 pub mod json;
 pub mod list;
 pub mod openapi;
+pub mod orders;
 pub mod page;
 pub mod params;
 pub mod problem;

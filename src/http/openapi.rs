@@ -153,6 +153,7 @@ fn tags(paths: &BTreeMap<String, Map<String, Value>>) -> Vec<Value> {
         "Autopay" => "Recharges on a date, or again and again, from the wallet",
         "Notifications" => "Messages to customers and administrators",
         "Audit" => "Who changed what, and who signed in",
+        "Partners" => "Those who ask by message, and the wallets that pay for it",
         "Operations" => "For those who run the service",
         _ => "",
     };

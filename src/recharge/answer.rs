@@ -1,13 +1,13 @@
-//! Receipts and refusals as responses.
+//! Receipts as responses.
 
 use actix_web::HttpResponse;
 use chrono::{DateTime, Utc};
 use gencharge_actors::kernel::{Paise, SubscriptionStatus};
-use gencharge_actors::wallet::{Done, Reason, Refusal, Subscription, Transaction};
+use gencharge_actors::wallet::{Done, Subscription};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::http::{Code, Problem, json};
+use crate::http::json;
 use crate::transactions::{TransactionOut, TransactionRow};
 
 /// The payer's transaction, and what was bought.
@@ -53,34 +53,9 @@ impl From<Subscription> for SubscriptionOut {
     }
 }
 
-fn row(transaction: Transaction) -> TransactionRow {
-    TransactionRow {
-        txn_id: transaction.txn_id.get(),
-        created_at: transaction.created_at,
-        user_id: transaction.user_id.get(),
-        category: transaction.category,
-        txn_type: transaction.txn_type,
-        amount: transaction.amount,
-        price: transaction.price,
-        discount: transaction.discount,
-        wallet_amount: transaction.wallet_amount,
-        gateway_amount: transaction.gateway_amount,
-        service_type: transaction.service_type,
-        plan_id: transaction.plan_id.map(|id| id.get()),
-        offer_id: transaction.offer_id.map(|id| id.get()),
-        from_phone: transaction.from_phone,
-        to_phone: transaction.to_phone,
-        source: transaction.source,
-        status: transaction.status,
-        payment_method: transaction.payment_method,
-        payment_transaction_id: transaction.payment_transaction_id,
-        subscription_id: transaction.subscription_id.map(|id| id.get()),
-    }
-}
-
 /// The answer to an order that was done.
 pub fn done(done: Done) -> HttpResponse {
-    let transaction = TransactionOut::from(row(done.receipt.transaction));
+    let transaction = TransactionOut::from(TransactionRow::from(done.receipt.transaction));
     let mut answer = HttpResponse::Ok();
     if done.replayed {
         answer.insert_header(("Idempotent-Replayed", "true"));
@@ -88,50 +63,5 @@ pub fn done(done: Done) -> HttpResponse {
     match done.receipt.subscription {
         Some(subscription) => answer.json(RechargeOut { transaction, subscription: subscription.into() }),
         None => answer.json(transaction),
-    }
-}
-
-/// The problem of an order that was not done, or may not have been.
-pub fn refused(refusal: Refusal) -> Problem {
-    match refusal {
-        Refusal::Rejected { rejection, replayed } => {
-            Problem { replayed, ..Problem::new(code(rejection.reason), rejection.detail) }
-        }
-        Refusal::KeyReused => Problem::new(
-            Code::IdempotencyKeyReused,
-            "This Idempotency-Key was used for another request: send a new key for a new request",
-        ),
-        Refusal::Overloaded => Problem::new(
-            Code::Overloaded,
-            "Too many requests wait already; nothing was done: try again shortly",
-        ),
-        Refusal::Unavailable => Problem::new(
-            Code::Unavailable,
-            "The ledger is away for a moment; nothing was done: try again shortly",
-        ),
-        Refusal::Unknown => Problem::new(
-            Code::OutcomeUnknown,
-            "The outcome is not known yet: send the same request with the same Idempotency-Key to learn it; without a \
-             key, look at /recharge/my/transactions first",
-        ),
-    }
-}
-
-const fn code(reason: Reason) -> Code {
-    match reason {
-        Reason::PlanUnavailable => Code::PlanUnavailable,
-        Reason::PlanTypeMismatch => Code::PlanTypeMismatch,
-        Reason::PlanNotEligible => Code::PlanNotEligible,
-        Reason::OfferUnavailable => Code::OfferUnavailable,
-        Reason::OfferNotEligible => Code::OfferNotEligible,
-        Reason::NumberUnknown => Code::NumberUnknown,
-        Reason::QueueFull => Code::QueueFull,
-        Reason::InsufficientFunds => Code::InsufficientFunds,
-        Reason::PayerNotActive => Code::PayerNotActive,
-        Reason::ReceiverNotActive => Code::ReceiverNotActive,
-        Reason::SameWallet => Code::SameWallet,
-        Reason::LimitExceeded => Code::LimitExceeded,
-        Reason::InvalidWalletAmount => Code::InvalidWalletAmount,
-        Reason::MessageExpired => Code::MessageExpired,
     }
 }

@@ -3,18 +3,15 @@
 use actix_web::HttpRequest;
 use actix_web::web::Bytes;
 use gencharge_actors::kernel::{
-    ActivationMode, Digest128, IdempotencyKey, KeyScope, OfferId, Paise, PaymentMethod, PhoneNumber, PlanId,
-    Random, Source,
+    ActivationMode, Digest128, KeyScope, OfferId, Paise, PaymentMethod, PhoneNumber, PlanId, Random, Source,
 };
-use gencharge_actors::wallet::{Command, KeyOrigin, Order, OrderKey, Payer, Recharge, TopUp};
+use gencharge_actors::wallet::{Command, Order, Payer, Recharge, TopUp};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
 use crate::http::json::{AmountText, parse_body};
+use crate::http::orders::{internal_key, order_key};
 use crate::http::{Faults, Problem};
-
-/// The header that makes a POST safe to repeat.
-pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
 /// Buy a plan for a number.
 #[derive(Deserialize, ToSchema)]
@@ -117,7 +114,7 @@ pub fn subscribe(
     payer: Payer,
     random: &dyn Random,
 ) -> Result<Order, Problem> {
-    let key = order_key(request, "/recharge/subscribe", body, payer, random)?;
+    let key = order_key(request, "/recharge/subscribe", body, KeyScope::User(payer.user.get()), random)?;
     let command = parse_body::<SubscribeRequest>(body)?.command(payer)?;
     Ok(Order { command, key, asked: None })
 }
@@ -142,33 +139,7 @@ pub fn top_up(
     payer: Payer,
     random: &dyn Random,
 ) -> Result<Order, Problem> {
-    let key = order_key(request, "/recharge/wallet/topup", body, payer, random)?;
+    let key = order_key(request, "/recharge/wallet/topup", body, KeyScope::User(payer.user.get()), random)?;
     let command = parse_body::<TopUpRequest>(body)?.command(payer)?;
     Ok(Order { command, key, asked: None })
-}
-
-/// The client's key in the payer's scope, or one made here.
-fn order_key(
-    request: &HttpRequest,
-    route: &str,
-    body: &Bytes,
-    payer: Payer,
-    random: &dyn Random,
-) -> Result<OrderKey, Problem> {
-    let digest = Digest128::of_request("POST", route, body);
-    let Some(header) = request.headers().get(IDEMPOTENCY_KEY) else {
-        return Ok(internal_key(digest, random));
-    };
-    let invalid = |message: String| Problem::field("Idempotency-Key", message);
-    let text = header.to_str().map_err(|_| invalid("must be visible ASCII characters".to_owned()))?;
-    let key = IdempotencyKey::try_from(text).map_err(|error| invalid(error.to_string()))?;
-    let key = Digest128::of_key(KeyScope::User(payer.user.get()), &key);
-    Ok(OrderKey { key, request: digest, origin: KeyOrigin::Client })
-}
-
-/// A key that nobody else has.
-fn internal_key(request: Digest128, random: &dyn Random) -> OrderKey {
-    let mut bytes = [0_u8; 16];
-    random.fill(&mut bytes);
-    OrderKey { key: Digest128(u128::from_be_bytes(bytes)), request, origin: KeyOrigin::Internal }
 }

@@ -11,6 +11,7 @@ use super::quote::QuoteOut;
 use super::request::{self, SubscribeRequest, TopUpRequest};
 use crate::auth::Customer;
 use crate::http::Problem;
+use crate::http::orders::refused;
 use crate::http::problem::ProblemDocument;
 use crate::http::server::method_not_allowed;
 use crate::transactions::TransactionOut;
@@ -80,7 +81,7 @@ async fn subscribe(
     body: Bytes,
 ) -> Result<HttpResponse, Problem> {
     let order = request::subscribe(&request, &body, payer(&customer), &*service.random)?;
-    service.wallets.submit(order).await.map(answer::done).map_err(answer::refused)
+    service.wallets.submit(order).await.map(answer::done).map_err(refused)
 }
 
 /// What a recharge would cost and do, without doing it.
@@ -104,7 +105,7 @@ async fn quote(
     body: Bytes,
 ) -> Result<web::Json<QuoteOut>, Problem> {
     let order = request::quote(&body, payer(&customer), &*service.random)?;
-    service.dry_run.quote(order).await.map(|quoted| web::Json(quoted.into())).map_err(answer::refused)
+    service.dry_run.quote(order).await.map(|quoted| web::Json(quoted.into())).map_err(refused)
 }
 
 /// Add money to one's own wallet, or to another customer's.
@@ -138,7 +139,7 @@ async fn top_up(
     body: Bytes,
 ) -> Result<HttpResponse, Problem> {
     let order = request::top_up(&request, &body, payer(&customer), &*service.random)?;
-    service.wallets.submit(order).await.map(answer::done).map_err(answer::refused)
+    service.wallets.submit(order).await.map(answer::done).map_err(refused)
 }
 
 const fn payer(customer: &Customer) -> Payer {

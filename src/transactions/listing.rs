@@ -19,7 +19,7 @@ const MAX_SIZE: u32 = 10_000;
 #[derive(Clone, Copy, Debug)]
 pub enum Scope {
     /// Those that a customer sees: own ones, and those of others for the customer.
-    Own(UserId, PhoneNumber),
+    Own(UserId),
     /// Everybody's.
     All,
 }
@@ -78,22 +78,22 @@ impl Order {
 /// A list as asked for.
 #[derive(Clone, Debug)]
 pub struct Listing {
-    pub scope: Scope,
-    pub filter: Filter,
-    pub order: Order,
-    pub page: u32,
+    pub(super) scope: Scope,
+    pub(super) filter: Filter,
+    pub(super) order: Order,
+    pub(super) page: u32,
     /// 0 is everything.
-    pub size: u32,
+    pub(super) size: u32,
     /// Continue here instead of at a page.
-    pub after: Option<Cursor>,
+    pub(super) after: Option<Cursor>,
 }
 
 impl Listing {
-    /// A customer's own list.
+    /// The own list of a customer, or of a partner.
     #[must_use]
-    pub fn own(params: &mut Params, zone: Tz, user: UserId, phone: PhoneNumber) -> Self {
+    pub fn own(params: &mut Params, zone: Tz, user: UserId) -> Self {
         let filter = Filter::read(params, zone);
-        Self::read(params, Scope::Own(user, phone), filter)
+        Self::read(params, Scope::Own(user), filter)
     }
 
     /// The administrators' list.

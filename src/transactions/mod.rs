@@ -6,6 +6,7 @@ mod service;
 pub mod shape;
 mod store;
 
+pub use listing::Listing;
 pub use routes::{Docs, routes};
 pub use service::TransactionLists;
 pub use shape::{TransactionOut, TransactionRow};

@@ -4,14 +4,14 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Serialize;
 use utoipa::{OpenApi, ToSchema};
 
-use super::listing::{Listing, Scope};
-use super::service::{Answer, TransactionLists};
+use super::listing::Listing;
+use super::service::TransactionLists;
 use super::shape::{TransactionOut, UserResponse};
 use crate::access::{Action, Resource};
 use crate::auth::{Administrator, Customer};
+use crate::http::Problem;
 use crate::http::params::Params;
 use crate::http::server::method_not_allowed;
-use crate::http::{Code, Problem, list};
 
 /// The routes of this feature.
 pub fn routes(cfg: &mut web::ServiceConfig) {
@@ -89,9 +89,9 @@ async fn my_transactions(
     lists: web::Data<TransactionLists>,
 ) -> Result<HttpResponse, Problem> {
     let mut params = Params::of(&request);
-    let listing = Listing::own(&mut params, lists.zone(), customer.user_id, customer.phone);
+    let listing = Listing::own(&mut params, lists.zone(), customer.user_id);
     params.done()?;
-    respond(&lists, &listing).await
+    lists.respond(&listing).await
 }
 
 /// All transactions, each with its customer.
@@ -137,23 +137,5 @@ async fn all_transactions(
     let mut params = Params::of(&request);
     let listing = Listing::all(&mut params, lists.zone());
     params.done()?;
-    respond(&lists, &listing).await
-}
-
-async fn respond(lists: &TransactionLists, listing: &Listing) -> Result<HttpResponse, Problem> {
-    match lists.answer(listing).await? {
-        Answer::Page(rows, tail) => list::page("transactions", &rows, &tail),
-        Answer::Stream(chunks) => {
-            let (lists, scope): (_, Scope) = (lists.clone(), listing.scope);
-            Ok(list::streamed("transactions", chunks, move |rows| {
-                let lists = lists.clone();
-                async move { lists.shown(scope, rows).await }
-            }))
-        }
-        Answer::Busy => Err(Problem::new(
-            Code::Overloaded,
-            "Too many long lists are being sent: try again shortly, or read page by page with cursor",
-        )
-        .retry_after(10)),
-    }
+    lists.respond(&listing).await
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use actix_web::HttpResponse;
 use chrono_tz::Tz;
 use gencharge_actors::kernel::Clock;
 use sqlx::PgPool;
@@ -10,6 +11,7 @@ use super::listing::{Listing, Scope};
 use super::shape::{TransactionOut, TransactionRow};
 use super::store::TransactionStore;
 use crate::http::list::{Cursor, RowChunks, Tail, WHOLE_LIST_ROWS};
+use crate::http::{Code, Problem, list};
 use crate::platform::postgres::rows::LongReads;
 
 /// The lists of transactions.
@@ -21,7 +23,7 @@ pub struct TransactionLists {
 }
 
 /// What a list came to.
-pub enum Answer {
+enum Answer {
     /// A page, or a list short enough to be sent whole.
     Page(Vec<TransactionOut>, Tail),
     /// Everything, while it arrives.
@@ -47,7 +49,7 @@ impl TransactionLists {
     ///
     /// # Errors
     /// Those of the database.
-    pub async fn answer(&self, listing: &Listing) -> Result<Answer, sqlx::Error> {
+    async fn answer(&self, listing: &Listing) -> Result<Answer, sqlx::Error> {
         let size = i64::from(listing.size);
         let take = if size == 0 { WHOLE_LIST_ROWS } else { size };
         let (mut rows, total) = self.rows(listing, take.saturating_add(1)).await?;
@@ -72,6 +74,28 @@ impl TransactionLists {
         Ok(Answer::Page(self.shown(listing.scope, rows).await?, tail))
     }
 
+    /// The same as a response.
+    ///
+    /// # Errors
+    /// Those of the database; `overloaded`.
+    pub async fn respond(&self, listing: &Listing) -> Result<HttpResponse, Problem> {
+        match self.answer(listing).await? {
+            Answer::Page(rows, tail) => list::page("transactions", &rows, &tail),
+            Answer::Stream(chunks) => {
+                let (lists, scope): (_, Scope) = (self.clone(), listing.scope);
+                Ok(list::streamed("transactions", chunks, move |rows| {
+                    let lists = lists.clone();
+                    async move { lists.shown(scope, rows).await }
+                }))
+            }
+            Answer::Busy => Err(Problem::new(
+                Code::Overloaded,
+                "Too many long lists are being sent: try again shortly, or read page by page with cursor",
+            )
+            .retry_after(10)),
+        }
+    }
+
     async fn rows(
         &self,
         listing: &Listing,
@@ -79,11 +103,11 @@ impl TransactionLists {
     ) -> Result<(Vec<TransactionRow>, Option<i64>), sqlx::Error> {
         let now = self.clock.now();
         match listing.scope {
-            Scope::Own(user, _) if listing.is_plain() => {
+            Scope::Own(user) if listing.is_plain() => {
                 let (rows, total) = self.store.own_newest(user, now, listing.offset(), take).await?;
                 Ok((rows, Some(total)))
             }
-            Scope::Own(..) | Scope::All => {
+            Scope::Own(_) | Scope::All => {
                 let rows = self.store.some(listing, now, listing.offset(), take).await?;
                 Ok((rows, listing.after.as_ref().map(|cursor| cursor.total)))
             }
@@ -108,7 +132,7 @@ impl TransactionLists {
         rows: Vec<TransactionRow>,
     ) -> Result<Vec<TransactionOut>, sqlx::Error> {
         match scope {
-            Scope::Own(..) => Ok(rows.into_iter().map(TransactionOut::from).collect()),
+            Scope::Own(_) => Ok(rows.into_iter().map(TransactionOut::from).collect()),
             Scope::All => {
                 let mut ids: Vec<i64> = rows.iter().map(|row| row.user_id).collect();
                 ids.sort_unstable();

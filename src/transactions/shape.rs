@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use gencharge_actors::kernel::{
     AccountStatus, Category, Paise, PaymentMethod, PhoneNumber, Source, TxnStatus, TxnType, UserType,
 };
+use gencharge_actors::wallet::Transaction;
 use serde::Serialize;
 use sqlx::postgres::PgRow;
 use sqlx::{FromRow, Row};
@@ -63,6 +64,34 @@ pub struct TransactionRow {
     pub payment_transaction_id: Option<String>,
     /// The plan's entry on the number.
     pub subscription_id: Option<i64>,
+}
+
+/// As it was just decided.
+impl From<Transaction> for TransactionRow {
+    fn from(transaction: Transaction) -> Self {
+        Self {
+            txn_id: transaction.txn_id.get(),
+            created_at: transaction.created_at,
+            user_id: transaction.user_id.get(),
+            category: transaction.category,
+            txn_type: transaction.txn_type,
+            amount: transaction.amount,
+            price: transaction.price,
+            discount: transaction.discount,
+            wallet_amount: transaction.wallet_amount,
+            gateway_amount: transaction.gateway_amount,
+            service_type: transaction.service_type,
+            plan_id: transaction.plan_id.map(|id| id.get()),
+            offer_id: transaction.offer_id.map(|id| id.get()),
+            from_phone: transaction.from_phone,
+            to_phone: transaction.to_phone,
+            source: transaction.source,
+            status: transaction.status,
+            payment_method: transaction.payment_method,
+            payment_transaction_id: transaction.payment_transaction_id,
+            subscription_id: transaction.subscription_id.map(|id| id.get()),
+        }
+    }
 }
 
 impl<'r> FromRow<'r, PgRow> for TransactionRow {

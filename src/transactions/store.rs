@@ -143,7 +143,7 @@ fn user(row: &PgRow) -> Result<UserResponse, sqlx::Error> {
 /// The columns that tie a row to the scope; each has its own index, and no row matches two of them.
 fn identities(scope: Scope) -> &'static [&'static str] {
     match scope {
-        Scope::Own(..) => &["user_id", "beneficiary_id"],
+        Scope::Own(_) => &["user_id", "beneficiary_id"],
         Scope::All => &["txn_id"],
     }
 }
@@ -205,7 +205,7 @@ fn conditions(
     now: DateTime<Utc>,
 ) {
     match scope {
-        Scope::Own(user, _) => {
+        Scope::Own(user) => {
             sql.push(" WHERE ").push(column).push(" = ").push_bind(user.get());
         }
         // Always true; lets the planner use the index over all customers.

@@ -121,21 +121,18 @@ impl Event {
             _ => {}
         }
     }
-}
 
-/// The partner whose message an event answers (by its name at the broker), if it answers one: the event goes to the
-/// partner too.
-#[must_use]
-pub fn addressee(data: &str) -> Option<String> {
-    #[derive(serde::Deserialize)]
-    struct Answer {
-        request: RequestRef,
+    /// The partner whose message this answers (by its user at the broker), if it answers one: it hears of it too.
+    #[must_use]
+    pub fn addressee(&self) -> Option<&str> {
+        let request = match self {
+            Self::RechargeCompleted(data) => data.request.as_ref(),
+            Self::WalletToppedUp(data) => data.request.as_ref(),
+            Self::RechargeFailed(data) | Self::TopUpFailed(data) => Some(&data.request),
+            _ => None,
+        };
+        request.map(|request| &*request.partner)
     }
-    // Most events answer nobody: they are not parsed for it.
-    if !data.contains(r#""request":{"#) {
-        return None;
-    }
-    serde_json::from_str::<Answer>(data).ok().map(|answer| answer.request.partner.to_string())
 }
 
 fn to_json<T: Serialize>(data: &T, capacity: usize) -> String {

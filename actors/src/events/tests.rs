@@ -138,25 +138,6 @@ proptest! {
     }
 
     #[test]
-    fn an_answer_goes_to_its_partner_and_nothing_else_does(event in prop_oneof![recharge(), other(), autopay()]) {
-        let partner = match &event {
-            Event::RechargeCompleted(data) => data.request.clone(),
-            Event::WalletToppedUp(data) => data.request.clone(),
-            Event::RechargeFailed(data) | Event::TopUpFailed(data) => Some(data.request.clone()),
-            Event::SubscriptionActivated(_)
-            | Event::SubscriptionExpired(_)
-            | Event::PartnerFunded(_)
-            | Event::AuditRecorded(_)
-            | Event::WalletClosed(_)
-            | Event::AutopayDueSoon(_)
-            | Event::AutopayCharged(_)
-            | Event::AutopayFailed(_)
-            | Event::AutopayDisabled(_) => None,
-        };
-        prop_assert_eq!(addressee(&event.data_json()), partner.map(|request| request.partner.to_string()));
-    }
-
-    #[test]
     fn moments_are_written_as_chrono_reads_them(at in moment()) {
         #[derive(Serialize)]
         struct Holder(#[serde(with = "wire::moment")] DateTime<Utc>);

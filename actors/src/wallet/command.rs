@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::events::RequestRef;
+use crate::events::{Event, RequestRef};
 pub use crate::kernel::Reason;
 use crate::kernel::{
     ActivationMode, AdminId, Category, Digest128, OfferId, Paise, PaymentMethod, PhoneNumber, PlanId, Source,
@@ -129,6 +129,8 @@ pub struct Fund {
     pub amount: Paise,
     /// What the bank calls the payment.
     pub reference: Option<String>,
+    /// What the audit log is to know of it: written with the effect.
+    pub audit: Option<Event>,
 }
 
 /// Close the wallet of a customer whose account is deleted.

@@ -57,10 +57,10 @@ WITH wallet AS (
     SELECT nextval('outbox_batch_id_seq'), $1, cardinality($53::bigint[]) WHERE cardinality($53::bigint[]) > 0
     RETURNING batch_id
 ), event AS (
-    INSERT INTO outbox_events (event_id, batch_id, created_at, type, txn_id, data)
+    INSERT INTO outbox_events (event_id, batch_id, created_at, type, txn_id, data, addressee)
     SELECT
         unnest($53::bigint[]), batch.batch_id, $1, unnest($54::text[]), unnest($55::bigint[]),
-        unnest($56::text[]) FROM batch
+        unnest($56::text[]), unnest($57::text[]) FROM batch
 )
 SELECT count(*) FROM wallet";
 
@@ -140,7 +140,8 @@ pub async fn write(
         .bind(events.iter().map(|event| event.event_id.get()).collect::<Vec<_>>())
         .bind(events.iter().map(|event| event.event.type_name()).collect::<Vec<_>>())
         .bind(events.iter().map(|event| event.txn_id.map(|txn| txn.get())).collect::<Vec<_>>())
-        .bind(events.iter().map(|event| event.event.data_json()).collect::<Vec<_>>());
+        .bind(events.iter().map(|event| event.event.data_json()).collect::<Vec<_>>())
+        .bind(events.iter().map(|event| event.event.addressee()).collect::<Vec<_>>());
     let row = query.fetch_one(connection).await?;
     let updated: i64 = row.try_get(0)?;
     Ok(usize::try_from(updated).unwrap_or(0) == rows.len())

@@ -44,7 +44,8 @@ impl Batch<'_> {
             amount: order.amount,
             occurred_at: self.loaded.now,
         });
-        if let Some(event_id) = self.ids.event() {
+        for event in [Some(event), order.audit.clone()].into_iter().flatten() {
+            let Some(event_id) = self.ids.event() else { break };
             self.writes.events.push(NewEvent { event_id, txn_id: Some(txn_id), event });
         }
         self.writes.transactions.push(transaction.clone());

@@ -111,7 +111,12 @@ fn request(number: u128, random: &SeededRandom) -> Request {
     let method = [PaymentMethod::Wallet, PaymentMethod::Upi][usize::try_from(random.below(2)).unwrap()];
     let funding = partner && random.below(6) == 0;
     let command = if funding {
-        Command::Fund(Fund { partner: PARTNER, amount: Paise::new(1 + draw(30_000)), reference: None })
+        Command::Fund(Fund {
+            partner: PARTNER,
+            amount: Paise::new(1 + draw(30_000)),
+            reference: None,
+            audit: None,
+        })
     } else if random.below(3) == 0 {
         Command::TopUp(TopUp { payer, number: number_of, amount: Paise::new(draw(30_000)), method })
     } else {
