@@ -82,6 +82,11 @@ BEGIN
     UPDATE sessions SET revoked_at = at, revoked_reason = 'deleted'
     WHERE subject_kind = 'user' AND subject_id = who AND revoked_at IS NULL;
     PERFORM pg_notify('gencharge_access', 'u:' || who);
+    PERFORM audit_append(at, CASE WHEN by_admin IS NULL THEN 'user' ELSE 'admin' END, coalesce(by_admin, who),
+        coalesce((SELECT role_name FROM admins JOIN roles USING (role_id) WHERE admin_id = by_admin), 'user'),
+        jsonb_build_object('action', 'DELETE_USER', 'service', 'users', 'target', 'user/' || who, 'status', 'success',
+            'changes', jsonb_build_object('set_aside', to_char(held / 100.0, 'FM999999999999990.00')),
+            'occurred_at', to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'))::text);
 END $$;
 
 -- ---------------------------------------------------------------- referrals

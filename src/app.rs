@@ -41,6 +41,7 @@ use crate::platform::postgres::rows::LongReads;
 use crate::platform::redis::{Announcer, Hearing};
 use crate::platform::tls;
 use crate::recharge::{self, RechargeService};
+use crate::referrals::{self, Referrals};
 use crate::roles::{self, Roles};
 use crate::subscriptions::{self, SubscriptionLists};
 use crate::transactions::{self, TransactionLists};
@@ -137,6 +138,7 @@ struct Services {
     users: Users,
     admins: Admins,
     roles: Roles,
+    referrals: Referrals,
     transactions: TransactionLists,
     subscriptions: SubscriptionLists,
     catalogue: CatalogueStore,
@@ -181,7 +183,8 @@ impl Services {
             gate.clone(),
         );
         let admins = Admins::new(parts.pool.clone(), Arc::clone(&parts.clock), gate.clone());
-        let roles = Roles::new(parts.pool.clone(), gate.clone());
+        let referrals = Referrals::new(parts.pool.clone(), long_reads.clone());
+        let roles = Roles::new(parts.pool.clone(), Arc::clone(&parts.clock), gate.clone());
         let transactions = TransactionLists::new(
             parts.pool.clone(),
             long_reads.clone(),
@@ -224,6 +227,7 @@ impl Services {
             users,
             admins,
             roles,
+            referrals,
             transactions,
             subscriptions,
             catalogue,
@@ -243,6 +247,7 @@ impl Services {
             .app_data(web::Data::new(self.users.clone()))
             .app_data(web::Data::new(self.admins.clone()))
             .app_data(web::Data::new(self.roles.clone()))
+            .app_data(web::Data::new(self.referrals.clone()))
             .app_data(web::Data::new(self.transactions.clone()))
             .app_data(web::Data::new(self.subscriptions.clone()))
             .app_data(web::Data::new(self.catalogue.clone()))
@@ -278,6 +283,7 @@ fn features(cfg: &mut web::ServiceConfig) {
         .configure(users::routes)
         .configure(audit::routes)
         .configure(roles::routes)
+        .configure(referrals::routes)
         .configure(autopay::routes)
         .configure(partners::routes)
         .configure(operations::routes)
@@ -293,6 +299,7 @@ pub fn openapi_document() -> serde_json::Value {
         users::Docs::openapi(),
         admins::Docs::openapi(),
         roles::Docs::openapi(),
+        referrals::Docs::openapi(),
         transactions::Docs::openapi(),
         subscriptions::Docs::openapi(),
         catalogue::Docs::openapi(),

@@ -16,6 +16,7 @@ pub mod operations;
 pub mod partners;
 pub mod platform;
 pub mod recharge;
+pub mod referrals;
 pub mod roles;
 pub mod subscriptions;
 pub mod telemetry;

@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use gencharge_actors::kernel::{AdminId, Clock, PhoneNumber};
+use serde_json::{Map, Value, json};
 use sqlx::{PgConnection, PgPool, Postgres, QueryBuilder};
 use uuid::Uuid;
 
 use super::shape::{AdminOut, COLUMNS};
 use crate::access::{SUPER_ADMIN, exceeds, lock_changes};
+use crate::audit::{self, Entry};
 use crate::auth::listener::Hint;
 use crate::auth::{Administrator, Gate, SubjectKind, end_all_sessions};
 use crate::http::array::Window;
@@ -42,6 +44,24 @@ pub(super) struct AdminChange {
     pub email: Option<EmailAddress>,
     pub phone: Option<PhoneNumber>,
     pub role_name: Option<String>,
+}
+
+impl AdminChange {
+    /// What the audit log is told: the role, and of personal data only that it changed.
+    fn told(&self) -> Value {
+        let mut told = Map::new();
+        let changed = |given: bool| given.then(|| Value::from("changed"));
+        let fields = [
+            ("name", changed(self.name.is_some())),
+            ("email", changed(self.email.is_some())),
+            ("phone_number", changed(self.phone.is_some())),
+            ("role_name", self.role_name.clone().map(Value::from)),
+        ];
+        for (field, value) in fields {
+            told.extend(value.map(|value| (field.to_owned(), value)));
+        }
+        Value::Object(told)
+    }
 }
 
 /// An administrator to add.
@@ -163,7 +183,9 @@ impl Admins {
         .fetch_one(&mut *tx)
         .await?;
         let added = find(&mut tx, Key::Id(id)).await?.ok_or(AdminError::NotFound)?;
-        self.commit(tx, Vec::new()).await?;
+        let changes = json!({ "role_name": added.role_name });
+        let entry = by.audits("ADD_ADMIN", "admins", format!("admin/{id}")).with(changes);
+        self.commit(tx, entry, now, Vec::new()).await?;
         Ok(added)
     }
 
@@ -204,7 +226,8 @@ impl Admins {
         } else {
             end_all_sessions(&mut tx, SubjectKind::Admin, old.admin_id, "number_changed", now).await?
         };
-        self.commit(tx, ended).await?;
+        let entry = by.audits("UPDATE_ADMIN", "admins", format!("admin/{}", old.admin_id));
+        self.commit(tx, entry.with(change.told()), now, ended).await?;
         Ok(new)
     }
 
@@ -219,16 +242,20 @@ impl Admins {
         sqlx::query("DELETE FROM admins WHERE admin_id = $1").bind(old.admin_id).execute(&mut *tx).await?;
         let ended =
             end_all_sessions(&mut tx, SubjectKind::Admin, old.admin_id, "administrator_removed", now).await?;
-        self.commit(tx, ended).await?;
+        let entry = by.audits("REMOVE_ADMIN", "admins", format!("admin/{}", old.admin_id));
+        self.commit(tx, entry.with(json!({ "role_name": old.role_name })), now, ended).await?;
         Ok(old)
     }
 
-    /// Commits a change, tells the other processes, and makes it true here before the answer.
+    /// Records and commits a change, tells the other processes, and makes it true here before the answer.
     async fn commit(
         &self,
         mut tx: sqlx::Transaction<'_, Postgres>,
+        entry: Entry,
+        now: DateTime<Utc>,
         ended: Vec<(Uuid, DateTime<Utc>)>,
     ) -> Result<(), AdminError> {
+        audit::record(&mut tx, now, entry).await?;
         Hint::Book.notify(&mut tx).await?;
         tx.commit().await?;
         for (session, until) in ended {

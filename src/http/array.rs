@@ -82,8 +82,7 @@ pub fn page<T: Serialize>(request: &HttpRequest, window: Window, total: i64, row
 /// Too many long lists are being sent.
 #[must_use]
 pub fn busy() -> Problem {
-    let detail =
-        "Too many long lists are being sent: try again shortly, or read page by page with skip and limit";
+    let detail = "Too many long lists are being sent: try again shortly, or read page by page";
     Problem::new(Code::Overloaded, detail).retry_after(10)
 }
 

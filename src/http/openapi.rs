@@ -145,6 +145,7 @@ fn tags(paths: &BTreeMap<String, Map<String, Value>>) -> Vec<Value> {
     let about = |tag: &str| match tag {
         "Auth" => "Sign-up and sign-in by one-time code, tokens, sign-out",
         "Admins" => "Administrators",
+        "Referrals" => "Rewards for bringing customers",
         "Roles" => "What administrators may do",
         "Users" => "Customers and their own data",
         "Plans" => "What can be bought",

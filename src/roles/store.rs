@@ -1,9 +1,14 @@
 //! Roles in SQL. A method is a transaction.
 
+use std::sync::Arc;
+
+use gencharge_actors::kernel::Clock;
+use serde_json::{Map, Value, json};
 use sqlx::{PgConnection, PgPool, Postgres, QueryBuilder};
 
 use super::shape::{PermissionBase, RoleResponse};
 use crate::access::{Flags, SUPER_ADMIN, exceeds, lock_changes};
+use crate::audit::{self, Entry};
 use crate::auth::listener::Hint;
 use crate::auth::{Administrator, Gate};
 use crate::http::array::Window;
@@ -71,14 +76,15 @@ impl From<sqlx::Error> for RoleError {
 #[derive(Clone)]
 pub struct Roles {
     pool: PgPool,
+    clock: Arc<dyn Clock>,
     gate: Gate,
 }
 
 impl Roles {
     /// The service.
     #[must_use]
-    pub fn new(pool: PgPool, gate: Gate) -> Self {
-        Self { pool, gate }
+    pub fn new(pool: PgPool, clock: Arc<dyn Clock>, gate: Gate) -> Self {
+        Self { pool, clock, gate }
     }
 
     /// The roles of one page, and how many there are in all.
@@ -125,7 +131,7 @@ impl Roles {
         grant(&mut tx, id, wanted).await?;
         within(&mut tx, id, by).await?;
         let role = find(&mut tx, id).await?;
-        self.commit(tx).await?;
+        self.commit(tx, by.audits("ADD_ROLE", "roles", format!("role/{id}")).with(told(&role))).await?;
         Ok(role)
     }
 
@@ -156,7 +162,7 @@ impl Roles {
         if old.role_name == SUPER_ADMIN && !(new.role_name == SUPER_ADMIN && allows_all_of(&new, &old)) {
             return Err(RoleError::Protected);
         }
-        self.commit(tx).await?;
+        self.commit(tx, by.audits("UPDATE_ROLE", "roles", format!("role/{id}")).with(told(&new))).await?;
         Ok(new)
     }
 
@@ -177,12 +183,14 @@ impl Roles {
             return Err(RoleError::InUse(holders));
         }
         sqlx::query("DELETE FROM roles WHERE role_id = $1").bind(id).execute(&mut *tx).await?;
-        self.commit(tx).await?;
+        let entry = by.audits("DELETE_ROLE", "roles", format!("role/{id}"));
+        self.commit(tx, entry.with(json!({ "role_name": role.role_name }))).await?;
         Ok(role)
     }
 
-    /// Commits a change, tells the other processes, and makes it true here before the answer.
-    async fn commit(&self, mut tx: sqlx::Transaction<'_, Postgres>) -> Result<(), sqlx::Error> {
+    /// Records and commits a change, tells the other processes, and makes it true here before the answer.
+    async fn commit(&self, mut tx: sqlx::Transaction<'_, Postgres>, entry: Entry) -> Result<(), sqlx::Error> {
+        audit::record(&mut tx, self.clock.now(), entry).await?;
         Hint::Book.notify(&mut tx).await?;
         tx.commit().await?;
         self.gate.changed_book().await;
@@ -261,6 +269,18 @@ async fn grant(db: &mut PgConnection, role: i64, wanted: &Wanted) -> Result<(), 
 /// Passes when the caller's role allows all that `role` does.
 async fn within(db: &mut PgConnection, role: i64, by: &Administrator) -> Result<(), RoleError> {
     if exceeds(db, role, by.role.role_id).await? { Err(RoleError::BeyondOwnRole) } else { Ok(()) }
+}
+
+/// What the audit log is told of a role: its name, and of each resource the letters of what it allows.
+fn told(role: &RoleResponse) -> Value {
+    let letters = |flags: Flags| {
+        let all = [(flags.read, 'r'), (flags.write, 'w'), (flags.edit, 'e'), (flags.delete, 'd')];
+        all.into_iter().filter_map(|(set, letter)| set.then_some(letter)).collect::<String>()
+    };
+    let rows = role.permissions.iter();
+    let permissions: Map<String, Value> =
+        rows.map(|row| (row.resource.clone(), Value::from(letters(row.flags)))).collect();
+    json!({ "role_name": role.role_name, "permissions": permissions })
 }
 
 fn allows_all_of(new: &RoleResponse, old: &RoleResponse) -> bool {

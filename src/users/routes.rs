@@ -12,7 +12,7 @@ use super::lists::{Answer, Listing};
 use super::names::EmailAddress;
 use super::preferences::{Preferences, UserPreferenceResponse};
 use super::shape::UserResponse;
-use super::store::{Profile, ProfileError, StatusError, Users};
+use super::store::{Profile, ProfileError, StatusError, Users, by_customer};
 use crate::access::{Action, Resource};
 use crate::auth::{Administrator, CookieRules, Customer, PausedCustomer, without_cookie};
 use crate::http::params::Params;
@@ -189,12 +189,23 @@ async fn reactivate(customer: PausedCustomer, users: web::Data<Users>) -> Answer
     change_own(customer, &users, Change::Reactivate).await
 }
 
+/// As the audit log names it.
+const fn action(change: Change) -> &'static str {
+    match change {
+        Change::Block => "BLOCK_USER",
+        Change::Unblock => "UNBLOCK_USER",
+        Change::Deactivate => "DEACTIVATE",
+        Change::Reactivate => "REACTIVATE",
+    }
+}
+
 async fn change_own(
     PausedCustomer(customer): PausedCustomer,
     users: &Users,
     change: Change,
 ) -> Answered<UserResponse> {
-    let profile = users.change(customer.user_id, change, Some(customer.session)).await?;
+    let entry = by_customer(customer.user_id, action(change));
+    let profile = users.change(customer.user_id, change, Some(customer.session), entry).await?;
     tracing::info!(user.id = customer.user_id.get(), user.status = profile.status.as_str(), "user.changed");
     Ok(web::Json(profile.into()))
 }
@@ -326,7 +337,8 @@ async fn change_other(
     change: Change,
 ) -> Answered<UserResponse> {
     administrator.require(Resource::Users, Action::Edit)?;
-    let profile = users.change(UserId(user_id), change, None).await?;
+    let entry = administrator.audits(action(change), "users", format!("user/{user_id}"));
+    let profile = users.change(UserId(user_id), change, None, entry).await?;
     let status = profile.status.as_str();
     tracing::info!(
         admin.id = administrator.admin_id.get(),

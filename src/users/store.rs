@@ -4,15 +4,17 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use gencharge_actors::account::{Change, WrongState};
-use gencharge_actors::kernel::{AccountStatus, Clock, Paise, PhoneNumber, Random, UserId, UserType};
+use gencharge_actors::kernel::{AccountStatus, Actor, Clock, Paise, PhoneNumber, Random, UserId, UserType};
 use gencharge_actors::wallet::Wallets;
+use serde_json::json;
 use sqlx::{PgConnection, PgPool, QueryBuilder, Row};
 use uuid::Uuid;
 
 use super::names::EmailAddress;
 use super::preferences::Preferences;
+use crate::audit::{self, Entry};
 use crate::auth::listener::Hint;
-use crate::auth::{Gate, SubjectKind, end_sessions_except};
+use crate::auth::{CUSTOMER_ROLE, Gate, SubjectKind, end_sessions_except};
 use crate::platform::postgres::rows::LongReads;
 use crate::platform::postgres::violates;
 use crate::wallet::PgWalletStore;
@@ -160,6 +162,11 @@ pub enum ProfileError {
     Store(#[from] sqlx::Error),
 }
 
+/// An entry for the audit log about something that customers do with their own accounts.
+pub(super) fn by_customer(user: UserId, action: &'static str) -> Entry {
+    Entry::new(Actor::User(user), CUSTOMER_ROLE, action, "users", format!("user/{}", user.get()))
+}
+
 /// Customers; clones share everything.
 #[derive(Clone)]
 pub struct Users {
@@ -205,10 +212,12 @@ impl Users {
         user: UserId,
         change: Change,
         keep: Option<Uuid>,
+        entry: Entry,
     ) -> Result<Profile, StatusError> {
         let now = self.clock.now();
         let mut tx = self.pool.begin().await?;
         let state = change_status(&mut tx, user, change, now).await?;
+        audit::record(&mut tx, now, entry).await?;
         let ended =
             end_sessions_except(&mut tx, SubjectKind::User, user.get(), keep, state.as_str(), now).await?;
         let profile = find(&mut tx, user).await?.ok_or(StatusError::NotFound)?;
@@ -225,17 +234,19 @@ impl Users {
     /// # Errors
     /// [`ProfileError::NotFound`], [`ProfileError::EmailTaken`], [`ProfileError::Store`].
     pub async fn set_email(&self, user: UserId, email: &EmailAddress) -> Result<Profile, ProfileError> {
+        let now = self.clock.now();
         let mut tx = self.pool.begin().await?;
         lock(&mut tx, user).await?;
         sqlx::query("UPDATE users SET email = $2, updated_at = $3 WHERE user_id = $1")
             .bind(user.get())
             .bind(email.as_str())
-            .bind(self.clock.now())
+            .bind(now)
             .execute(&mut *tx)
             .await
             .map_err(|error| {
                 if violates(&error, "users_email_key") { ProfileError::EmailTaken } else { error.into() }
             })?;
+        audit::record(&mut tx, now, by_customer(user, "CHANGE_EMAIL")).await?;
         let profile = find(&mut tx, user).await?.ok_or(ProfileError::NotFound)?;
         tx.commit().await?;
         Ok(profile)
@@ -273,6 +284,8 @@ impl Users {
         .bind(now)
         .execute(&mut *tx)
         .await?;
+        let entry = by_customer(user, "SWITCH_TYPE").with(json!({ "user_type": user_type.as_str() }));
+        audit::record(&mut tx, now, entry).await?;
         let profile = find(&mut tx, user).await?.ok_or(ProfileError::NotFound)?;
         tx.commit().await?;
         Ok(profile)

@@ -285,3 +285,59 @@ fn a_change_bites_within_a_second_at_another_process() {
         assert!(other.stop().await);
     });
 }
+
+/// Every change that an administrator makes is in the audit log, with who and what, and without personal data.
+#[test]
+fn changes_are_in_the_audit_log() {
+    with_app(async |app| {
+        let token = app.sign_in(SUPER_ADMIN).await.access;
+        let admin = add(app, &token, 1, "Viewer").await["admin_id"].clone();
+        let path = format!("/admin/{admin}");
+        let change = json!({ "role_name": "Support", "email": "secret@example.com" });
+        send(app, Method::PATCH, &path, &token, change).await.ok();
+        bare(app, Method::DELETE, &path, &token).await.ok();
+        let role =
+            send(app, Method::POST, "/role/", &token, json!({ "role_name": "Clerk", "permission_ids": [1] }));
+        let role = role.await.ok()["role_id"].clone();
+        send(app, Method::PUT, &format!("/role/{role}"), &token, json!({ "permission_ids": [] })).await.ok();
+        bare(app, Method::DELETE, &format!("/role/{role}"), &token).await.ok();
+        let user = app.get("/user/admin?name=Asha", &token).await.ok()[0]["user_id"].clone();
+        for action in ["block", "unblock"] {
+            bare(app, Method::POST, &format!("/user/admin/{action}/{user}"), &token).await.ok();
+        }
+        bare(app, Method::DELETE, &format!("/user/admin/{user}"), &token).await.ok();
+        // What was refused is not there.
+        bare(app, Method::DELETE, &format!("/user/admin/{user}"), &token).await.problem();
+        let rows: Vec<(Value,)> = sqlx::query_as(
+            "SELECT data::jsonb FROM outbox_events WHERE type = 'gencharge.audit.recorded.v1' \
+               AND data::jsonb ->> 'service' <> 'auth' ORDER BY created_at, event_id",
+        )
+        .fetch_all(&app.pool)
+        .await
+        .unwrap();
+        let told: Vec<String> = rows
+            .iter()
+            .map(|(row,)| format!("{} {} {}", row["actor"], row["action"], row["target"]).replace('"', ""))
+            .collect();
+        let expected = [
+            format!("AD_1 ADD_ADMIN admin/{admin}"),
+            format!("AD_1 UPDATE_ADMIN admin/{admin}"),
+            format!("AD_1 REMOVE_ADMIN admin/{admin}"),
+            format!("AD_1 ADD_ROLE role/{role}"),
+            format!("AD_1 UPDATE_ROLE role/{role}"),
+            format!("AD_1 DELETE_ROLE role/{role}"),
+            format!("AD_1 BLOCK_USER user/{user}"),
+            format!("AD_1 UNBLOCK_USER user/{user}"),
+            format!("AD_1 DELETE_USER user/{user}"),
+        ];
+        assert_eq!(told, expected);
+        assert_eq!(rows[1].0["changes"], json!({ "email": "changed", "role_name": "Support" }));
+        assert_eq!(rows[3].0["changes"], json!({ "role_name": "Clerk", "permissions": { "Users": "rwed" } }));
+        assert_eq!(rows[8].0["role"], "SuperAdmin");
+        let listed = eventually("the document", Duration::from_secs(5), async || {
+            let page = app.get("/audit-logs?action=DELETE_USER", &token).await.ok();
+            (page["count"] == 1).then_some(page)
+        });
+        assert_eq!(listed.await["logs"][0]["changes"], json!({ "set_aside": "0.00" }));
+    });
+}
