@@ -34,6 +34,7 @@ use crate::http::{openapi, server};
 use crate::notifications::{self, Notifications, PgNotificationStore};
 use crate::operations;
 use crate::partners::{self, PartnerBook, PartnerCommands, PartnerService, PartnerStore};
+use crate::payments::{self, Payments};
 use crate::platform::bus::rabbit::Rabbit;
 use crate::platform::data_folder;
 use crate::platform::postgres::listener::Listener;
@@ -148,6 +149,7 @@ struct Services {
     recharge: RechargeService,
     autopay: autopay::Services,
     partners: PartnerService,
+    payments: Payments,
 }
 
 impl Services {
@@ -201,8 +203,19 @@ impl Services {
         let public_lists =
             PublicLists::new(catalogue.clone(), Arc::clone(&parts.clock), changes, announcer.clone());
         let notifications = Notifications::new(hub, parts.pool.clone(), Arc::clone(&parts.clock));
-        let recharge =
-            RechargeService::new(wallets.clone(), Arc::clone(&parts.random), actors::dry_run(parts));
+        let recharge = RechargeService::new(
+            wallets.clone(),
+            Arc::clone(&parts.random),
+            actors::dry_run(parts),
+            parts.pool.clone(),
+        );
+        let payments = Payments::new(
+            parts.pool.clone(),
+            wallets.clone(),
+            Arc::clone(&parts.clock),
+            parts.config.timezone,
+            parts.config.recharge.payment_callback_secret.clone(),
+        );
         let autopay = autopay::Services::new(
             &parts.pool,
             &parts.clock,
@@ -237,6 +250,7 @@ impl Services {
             recharge,
             autopay,
             partners,
+            payments,
         })
     }
 
@@ -256,6 +270,7 @@ impl Services {
             .app_data(web::Data::new(self.audit_log.clone()))
             .app_data(web::Data::new(self.recharge.clone()))
             .app_data(web::Data::new(self.partners.clone()))
+            .app_data(web::Data::new(self.payments.clone()))
             .configure(|cfg| self.autopay.attach(cfg));
     }
 }
@@ -278,6 +293,7 @@ fn features(cfg: &mut web::ServiceConfig) {
         .configure(catalogue::routes)
         .configure(transactions::routes)
         .configure(subscriptions::routes)
+        .configure(payments::routes)
         .configure(notifications::routes)
         .configure(auth::routes)
         .configure(users::routes)
@@ -308,6 +324,7 @@ pub fn openapi_document() -> serde_json::Value {
         autopay::Docs::openapi(),
         audit::Docs::openapi(),
         partners::Docs::openapi(),
+        payments::Docs::openapi(),
         operations::Docs::openapi(),
     ])
 }

@@ -111,6 +111,10 @@ pub struct RechargeConfig {
     pub wallet_shards: usize,
     /// `GENCHARGE_PAYMENT_GATEWAY`
     pub payment_gateway: PaymentGateway,
+    /// `GENCHARGE_PAYMENT_TTL`: a payment that nobody made by then expires.
+    pub payment_ttl: Duration,
+    /// `GENCHARGE_PAYMENT_CALLBACK_SECRET`: signs the gateway's callbacks; without it none is taken.
+    pub payment_callback_secret: Option<Secret>,
 }
 
 /// SQL.
@@ -384,6 +388,8 @@ fn read_auth(r: &mut Reader, production: bool) -> Result<AuthConfig, Refused> {
 
 fn read_recharge(r: &mut Reader, production: bool) -> Result<RechargeConfig, Refused> {
     let max_queued_plans = r.take("GENCHARGE_MAX_QUEUED_PLANS", parse::number::<0, 1000>);
+    let payment_ttl = r.take("GENCHARGE_PAYMENT_TTL", parse::duration);
+    let callback_secret = r.optional("GENCHARGE_PAYMENT_CALLBACK_SECRET", parse::secret_key);
     let max_topup = r.take("GENCHARGE_MAX_TOPUP", parse::rupees_above_zero);
     let referral_reward = r.take("GENCHARGE_REFERRAL_REWARD", parse::rupees_above_zero);
     let max_balance = r.take("GENCHARGE_MAX_WALLET_BALANCE", parse::rupees);
@@ -402,6 +408,8 @@ fn read_recharge(r: &mut Reader, production: bool) -> Result<RechargeConfig, Ref
         max_wallet_balance_paise: Some(max_balance?).filter(|paise| *paise > 0),
         wallet_shards: parse::size(wallet_shards?),
         payment_gateway: gateway?.unwrap_or(PaymentGateway::Sandbox),
+        payment_ttl: payment_ttl?,
+        payment_callback_secret: callback_secret?,
     })
 }
 

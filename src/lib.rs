@@ -14,6 +14,7 @@ pub mod http;
 pub mod notifications;
 pub mod operations;
 pub mod partners;
+pub mod payments;
 pub mod platform;
 pub mod recharge;
 pub mod referrals;

@@ -31,11 +31,11 @@ const CHECKS: &[Check] = &[
               FROM (SELECT sum(amount) AS total FROM postings GROUP BY txn_id) t WHERE $1::timestamptz IS NOT NULL",
     },
     Check {
-        name: "every transaction has postings, every posting a transaction",
-        sql: "SELECT count(*), count(*) FILTER (WHERE t.txn_id IS NULL OR p.txn_id IS NULL)
+        name: "every successful transaction has postings and no other has, every posting a transaction",
+        sql: "SELECT count(*), count(*) FILTER (
+                  WHERE t.txn_id IS NULL OR (t.status = 'success') <> (p.txn_id IS NOT NULL))
               FROM transactions t FULL JOIN (SELECT DISTINCT txn_id FROM postings) p USING (txn_id)
-              WHERE $1::timestamptz IS NOT NULL AND t.status IS DISTINCT FROM 'failed'
-                AND t.status IS DISTINCT FROM 'pending'",
+              WHERE $1::timestamptz IS NOT NULL",
     },
     Check {
         name: "every wallet equals the sum of its postings and is not negative",
@@ -77,7 +77,7 @@ const CHECKS: &[Check] = &[
               LEFT JOIN (
                   SELECT t.user_id, sum(p.amount) AS amount
                   FROM postings p JOIN transactions t ON t.txn_id = p.txn_id AND t.created_at = p.created_at
-                  WHERE p.account_id = -7 GROUP BY t.user_id) owed ON owed.user_id = a.user_id
+                  WHERE p.account_id = -7 AND t.txn_type = 'debit' GROUP BY t.user_id) owed ON owed.user_id = a.user_id
               WHERE $1::timestamptz IS NOT NULL",
     },
     Check {
@@ -90,9 +90,12 @@ const CHECKS: &[Check] = &[
     },
     Check {
         name: "every key has one outcome, and no two keys share one",
-        sql: "SELECT count(*), count(*) FILTER (WHERE t.txn_id IS NULL) + count(k.txn_id) - count(DISTINCT k.txn_id)
+        sql: "SELECT count(*), count(*) FILTER (WHERE t.txn_id IS NULL AND p.payment_id IS NULL)
+                  + count(k.txn_id) FILTER (WHERE p.payment_id IS NULL)
+                  - count(DISTINCT k.txn_id) FILTER (WHERE p.payment_id IS NULL)
               FROM idempotency_keys k
               LEFT JOIN transactions t ON t.txn_id = k.txn_id AND t.created_at = k.created_at
+              LEFT JOIN payments p ON p.payment_id = k.txn_id
               WHERE $1::timestamptz IS NOT NULL AND k.rejection IS NULL",
     },
     Check {
@@ -117,7 +120,8 @@ const CHECKS: &[Check] = &[
         sql: "SELECT count(*), count(*) FILTER (WHERE before > valid_from OR actives > 1)
               FROM (SELECT valid_from, lag(valid_to) OVER number AS before,
                         count(*) FILTER (WHERE status = 'active') OVER (PARTITION BY phone) AS actives
-                    FROM subscriptions WINDOW number AS (PARTITION BY phone ORDER BY valid_from, valid_to)) s
+                    FROM subscriptions WHERE valid_from < valid_to
+                    WINDOW number AS (PARTITION BY phone ORDER BY valid_from, valid_to)) s
               WHERE $1::timestamptz IS NOT NULL",
     },
     Check {
@@ -172,14 +176,33 @@ const CHECKS: &[Check] = &[
               WHERE $1::timestamptz IS NOT NULL",
     },
     Check {
+        name: "every payment that ended has its transaction, with what the gateway captured",
+        sql: "SELECT count(*), count(*) FILTER (WHERE p.state <> 'pending' AND (
+                  t.txn_id IS NULL OR (t.status = 'success') <> (p.state IN ('captured', 'late_capture', 'refunded'))
+                  OR t.gateway_amount IS DISTINCT FROM p.amount))
+              FROM payments p LEFT JOIN transactions t ON t.txn_id = p.txn_id AND t.created_at = p.settled_at
+              WHERE $1::timestamptz IS NOT NULL",
+    },
+    Check {
+        name: "every refund has its transaction, and no transaction gave back more than it had",
+        sql: "SELECT count(*), count(*) FILTER (WHERE r.amount IS DISTINCT FROM t.amount OR t.source <> 'refund')
+                  + count(*) FILTER (WHERE o.amount IS NULL OR r.total > o.amount)
+              FROM (SELECT *, sum(amount) OVER (PARTITION BY txn_id) AS total FROM refunds) r
+              LEFT JOIN transactions t ON t.txn_id = r.refund_txn_id AND t.created_at = r.created_at
+              LEFT JOIN transactions o ON o.txn_id = r.txn_id
+              WHERE $1::timestamptz IS NOT NULL",
+    },
+    Check {
         name: "every success within the outbox's retention has its event",
         sql: "SELECT count(*), count(*) FILTER (WHERE e.txn_id IS NULL)
               FROM idempotency_keys k LEFT JOIN (
                   SELECT DISTINCT txn_id FROM outbox_events WHERE created_at >= $1
                       AND type IN ('gencharge.recharge.completed.v1', 'gencharge.wallet.topped_up.v1',
-                          'gencharge.wallet.closed.v1', 'gencharge.partner.funded.v1')) e
+                          'gencharge.wallet.closed.v1', 'gencharge.partner.funded.v1',
+                          'gencharge.payment.failed.v1', 'gencharge.payment.refunded.v1')) e
                   ON e.txn_id = k.txn_id
-              WHERE k.txn_id IS NOT NULL AND k.created_at >= $1",
+              WHERE k.txn_id IS NOT NULL AND k.created_at >= $1
+                AND NOT EXISTS (SELECT FROM payments p WHERE p.payment_id = k.txn_id AND p.state = 'pending')",
     },
     Check {
         name: "every outbox batch within the retention has all its events",

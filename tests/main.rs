@@ -33,6 +33,8 @@ mod outbox;
 #[cfg(test)]
 mod partners;
 #[cfg(test)]
+mod payments;
+#[cfg(test)]
 mod people;
 #[cfg(test)]
 mod quote;

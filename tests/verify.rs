@@ -11,7 +11,7 @@ use crate::support::app::{TestApp, with_app};
 use crate::support::eventually;
 use crate::support::money::{ASHA, RAVI, SUBSCRIBE, TOP_UP, findings, recharge, with};
 
-const TABLES: [&str; 11] = [
+const TABLES: [&str; 13] = [
     "partners",
     "wallets",
     "line_wakeups",
@@ -23,10 +23,13 @@ const TABLES: [&str; 11] = [
     "outbox_batches",
     "autopay_rules",
     "autopay_occurrences",
+    "payments",
+    "refunds",
 ];
 
 const ZERO: &str = "the postings of every transaction sum to zero";
-const PAIRED: &str = "every transaction has postings, every posting a transaction";
+const PAIRED: &str =
+    "every successful transaction has postings and no other has, every posting a transaction";
 const BALANCE: &str = "every wallet equals the sum of its postings and is not negative";
 const COUNTS: &str = "every wallet counts its transactions and recharges";
 const CUSTOMER: &str = "every customer has a wallet that knows the customer's status, number and type";
@@ -40,6 +43,8 @@ const WAKE: &str = "every number that waits with nothing active has a wake-up";
 const GIFTS: &str = "every number counts the recharges that others paid";
 const AUTOPAID: &str = "every autopay date that was charged has one payment, every autopay payment one date";
 const WAITS: &str = "every enabled autopay rule waits for its notice or for its charge, and no other does";
+const PAYMENT: &str = "every payment that ended has its transaction, with what the gateway captured";
+const REFUND: &str = "every refund has its transaction, and no transaction gave back more than it had";
 const EVENT: &str = "every success within the outbox's retention has its event";
 const BATCH: &str = "every outbox batch within the retention has all its events";
 
@@ -94,6 +99,12 @@ const CORRUPTIONS: &[(&str, &str)] = &[
     (WAITS, "UPDATE autopay_rules SET announce_at = NULL WHERE announce_at IS NOT NULL"),
     (WAITS, "INSERT INTO autopay_occurrences (autopay_id, due_at, user_id, status, charge_key, announced_at, try_at)
         SELECT autopay_id, next_due_date + interval '1 day', user_id, 'pending', gen_random_uuid(), now(), 'infinity' FROM autopay_rules WHERE status = 'disabled'"),
+    (PAYMENT, "UPDATE payments SET amount = amount + 1"),
+    (PAYMENT, "UPDATE payments SET state = 'captured'"),
+    (REFUND, "UPDATE refunds SET amount = amount + 1"),
+    (REFUND, "UPDATE refunds SET txn_id = -1"),
+    (PAIRED, "INSERT INTO postings SELECT txn_id, -2, 5, created_at FROM transactions WHERE status = 'failed';
+        INSERT INTO postings SELECT txn_id, -3, -5, created_at FROM transactions WHERE status = 'failed'"),
     (EVENT, "UPDATE outbox_events SET type = 'gencharge.subscription.expired.v1' WHERE type = 'gencharge.recharge.completed.v1'"),
     (BATCH, "UPDATE outbox_batches SET events = events + 1"),
     (BATCH, "INSERT INTO outbox_batches (batch_id, created_at, events, delivered_at) VALUES (-1, now(), 1, now())"),
@@ -139,7 +150,8 @@ fn each_corruption_is_found_by_its_check_alone() {
     });
 }
 
-/// Some of everything: an active, a queued and a superseded plan, a gift, a transfer, a rejection.
+/// Some of everything: an active, a queued and a superseded plan, a gift, a transfer, a declined payment, a refund, a
+/// rejection.
 async fn history(app: &TestApp) {
     let (asha, ravi) = (app.sign_in(ASHA).await.access, app.sign_in(RAVI).await.access);
     app.fund(&asha, 2_000).await;
@@ -152,6 +164,12 @@ async fn history(app: &TestApp) {
         .ok();
     let partner = crate::partners::partner(app, "acme", 5_000).await;
     assert!(partner > 0);
+    let declined = json!({ "amount": "92.02", "payment_method": "UPI" });
+    assert_eq!(app.post(TOP_UP, &asha, declined).await.problem(), "payment_declined");
+    let top_up = app.post(TOP_UP, &asha, json!({ "amount": 7, "payment_method": "UPI" })).await.ok();
+    let refund = format!("/recharge/admin/transactions/{}/refund", top_up["txn_id"]);
+    let admin = app.sign_in("9000000001").await.access;
+    app.order(&refund, &admin, "refund", &json!({ "amount": 5 })).await.ok();
     let refused = app.order(SUBSCRIBE, &ravi, "refused", &recharge(RAVI, 12)).await;
     assert_eq!(refused.problem(), "insufficient_funds");
     for (tag, plan, days) in [("onetime", 7, 1), ("regular", 1, 20)] {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use gencharge::wallet::PgWalletStore;
 use gencharge_actors::kernel::{Digest128, Paise, PaymentMethod, PhoneNumber, SystemRandom, UserId};
+use gencharge_actors::payment::PaymentRules;
 use gencharge_actors::runtime::Universe;
 use gencharge_actors::wallet::{
     Command, Ids, KeyOrigin, Limits, Loaded, Order, OrderKey, Payer, Refusal, RetryLimits, StoreError, TopUp,
@@ -161,7 +162,12 @@ fn settings(mailbox: usize) -> WalletSettings {
     WalletSettings {
         shards: 1,
         mailbox,
-        limits: Limits { max_queued: 12, max_top_up: Paise::new(5_000_000), max_balance: None },
+        limits: Limits {
+            max_queued: 12,
+            max_top_up: Paise::new(5_000_000),
+            max_balance: None,
+            payments: PaymentRules::default(),
+        },
         retry: RetryLimits::default(),
         random: Arc::new(SystemRandom),
         committed: Arc::new(|| ()),

@@ -12,6 +12,7 @@ pub mod lifecycle;
 pub mod messages;
 pub mod notification;
 pub mod partner;
+pub mod payment;
 pub mod relay;
 pub mod runtime;
 pub mod upkeep;

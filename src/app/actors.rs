@@ -4,10 +4,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use gencharge_actors::autopay::{Autopay, AutopayActor};
 use gencharge_actors::kernel::Paise;
 use gencharge_actors::lifecycle::Lifecycle;
 use gencharge_actors::notification::{Hub, HubActor, NotificationActor};
+use gencharge_actors::payment::{PaymentRules, PaymentSweeper, Sandbox};
 use gencharge_actors::relay::OutboxSignal;
 use gencharge_actors::runtime::{Spec, Stage, StartError, Universe};
 use gencharge_actors::upkeep::UpkeepActor;
@@ -19,8 +21,9 @@ use super::bus::{self, Consumers};
 use super::stores::{COLLECTIONS, Stores};
 use crate::audit::AuditWriter;
 use crate::autopay::{PgAutopayStore, Scheduler};
-use crate::config::RechargeConfig;
+use crate::config::{PaymentGateway, RechargeConfig};
 use crate::notifications::PgNotificationStore;
+use crate::payments::PgSweepStore;
 use crate::platform::bus::outbox::relay_pool;
 use crate::platform::documents::upkeep::DocumentUpkeep;
 use crate::platform::postgres::upkeep::PgUpkeep;
@@ -51,7 +54,12 @@ pub fn start(
     universe.supervise(Spec::new("lifecycle"), move |probe| {
         Lifecycle::new(PgLifecycle::new(pool.clone(), Arc::clone(&clock)), probe)
     })?;
-    start_wallets(universe, parts, signal)
+    let wallets = start_wallets(universe, parts, signal)?;
+    let (pool, clock, swept) = (parts.pool.clone(), Arc::clone(&parts.clock), wallets.clone());
+    universe.supervise(Spec::new("payments"), move |probe| {
+        PaymentSweeper::new(PgSweepStore::new(pool.clone(), Arc::clone(&clock)), swept.clone(), probe)
+    })?;
+    Ok(wallets)
 }
 
 /// The bounds of wallets, from the settings.
@@ -60,6 +68,12 @@ fn limits(recharge: &RechargeConfig) -> Limits {
         max_queued: i32::try_from(recharge.max_queued_plans).unwrap_or(i32::MAX),
         max_top_up: Paise::new(recharge.max_topup_paise),
         max_balance: recharge.max_wallet_balance_paise.map(Paise::new),
+        payments: PaymentRules {
+            gateway: match recharge.payment_gateway {
+                PaymentGateway::Sandbox => &Sandbox,
+            },
+            ttl: TimeDelta::from_std(recharge.payment_ttl).unwrap_or(TimeDelta::MAX),
+        },
     }
 }
 

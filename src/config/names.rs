@@ -64,6 +64,12 @@ pub const SETTINGS: &[Setting] = &[
         "",
         "sandbox is the only one and the default in development; production wants it said in words",
     ),
+    setting("GENCHARGE_PAYMENT_TTL", "15m", "a payment that is still pending after this long expires"),
+    setting(
+        "GENCHARGE_PAYMENT_CALLBACK_SECRET",
+        "",
+        "at least 32 bytes; signs the gateway's callbacks (see docs/recharge.md); without it none is taken",
+    ),
     setting("GENCHARGE_MAX_QUEUED_PLANS", "12", "plans that may wait behind the active one of a number"),
     setting("GENCHARGE_MAX_TOPUP", "50000", "largest single wallet top-up, in rupees"),
     setting(

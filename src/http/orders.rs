@@ -20,14 +20,26 @@ pub fn order_key(
     scope: KeyScope<'_>,
     random: &dyn Random,
 ) -> Result<OrderKey, Problem> {
+    let made = || internal_key(Digest128::of_request("POST", route, body), random);
+    Ok(client_key(request, route, body, scope)?.unwrap_or_else(made))
+}
+
+/// The client's key in `scope`, if the request has one.
+///
+/// # Errors
+/// `invalid_input` when the header is no key.
+pub fn client_key(
+    request: &HttpRequest,
+    route: &str,
+    body: &[u8],
+    scope: KeyScope<'_>,
+) -> Result<Option<OrderKey>, Problem> {
+    let Some(header) = request.headers().get(IDEMPOTENCY_KEY) else { return Ok(None) };
     let digest = Digest128::of_request("POST", route, body);
-    let Some(header) = request.headers().get(IDEMPOTENCY_KEY) else {
-        return Ok(internal_key(digest, random));
-    };
     let invalid = |message: String| Problem::field("Idempotency-Key", message);
     let text = header.to_str().map_err(|_| invalid("must be visible ASCII characters".to_owned()))?;
     let key = IdempotencyKey::try_from(text).map_err(|error| invalid(error.to_string()))?;
-    Ok(OrderKey { key: Digest128::of_key(scope, &key), request: digest, origin: KeyOrigin::Client })
+    Ok(Some(OrderKey { key: Digest128::of_key(scope, &key), request: digest, origin: KeyOrigin::Client }))
 }
 
 /// A key that nobody else has.
@@ -80,6 +92,13 @@ const fn code(reason: Reason) -> Code {
         Reason::LimitExceeded => Code::LimitExceeded,
         Reason::InvalidWalletAmount => Code::InvalidWalletAmount,
         Reason::MessageExpired => Code::MessageExpired,
+        Reason::PaymentDeclined => Code::PaymentDeclined,
+        Reason::PaymentUnknown => Code::PaymentUnknown,
+        Reason::PaymentSettled => Code::PaymentSettled,
+        Reason::PriceChanged => Code::PriceChanged,
+        Reason::NotRefundable => Code::NotRefundable,
+        Reason::RefundExceeded => Code::RefundExceeded,
+        Reason::RewardNotPending => Code::RewardNotPending,
     }
 }
 

@@ -101,6 +101,24 @@ codes! {
     InvalidWalletAmount = "invalid_wallet_amount", BAD_REQUEST, "The wallet part does not fit";
     /// A partner's message came after the time until which it wanted to be done.
     MessageExpired = "message_expired", BAD_REQUEST, "The message came too late";
+    /// The gateway does not take the payment; nothing was charged.
+    PaymentDeclined = "payment_declined", PAYMENT_REQUIRED, "The payment was declined";
+    /// There is no such payment.
+    PaymentUnknown = "payment_unknown", NOT_FOUND, "No such payment";
+    /// The payment had ended already.
+    PaymentSettled = "payment_settled", CONFLICT, "The payment has ended already";
+    /// The price changed between the order and its payment.
+    PriceChanged = "price_changed", CONFLICT, "The price has changed";
+    /// Transactions of this kind cannot be refunded.
+    NotRefundable = "not_refundable", CONFLICT, "This cannot be refunded";
+    /// More than is left of the transaction to be given back.
+    RefundExceeded = "refund_exceeded", BAD_REQUEST, "More than can be refunded";
+    /// The referral's reward was paid already, or has lapsed.
+    RewardNotPending = "reward_not_pending", CONFLICT, "The reward is not pending";
+    /// A callback is not signed as it must be, or too old.
+    InvalidSignature = "invalid_signature", UNAUTHORIZED, "The signature does not hold";
+    /// A callback's event was told before.
+    CallbackReplayed = "callback_replayed", CONFLICT, "The event is known already";
     /// The key was used for another request.
     IdempotencyKeyReused = "idempotency_key_reused", UNPROCESSABLE_ENTITY, "The key was used for another request";
     /// Accepted, but the answer did not come: the outcome is unknown until the same key is sent again.

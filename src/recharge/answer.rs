@@ -1,6 +1,7 @@
 //! Receipts as responses.
 
 use actix_web::HttpResponse;
+use actix_web::http::header;
 use chrono::{DateTime, Utc};
 use gencharge_actors::kernel::{Paise, SubscriptionStatus};
 use gencharge_actors::wallet::{Done, Subscription};
@@ -53,10 +54,15 @@ impl From<Subscription> for SubscriptionOut {
     }
 }
 
-/// The answer to an order that was done.
+/// The answer to an order that was done, or whose payment was begun.
 pub fn done(done: Done) -> HttpResponse {
-    let transaction = TransactionOut::from(TransactionRow::from(done.receipt.transaction));
     let mut answer = HttpResponse::Ok();
+    if done.receipt.is_pending() {
+        answer = HttpResponse::Accepted();
+        let payment = format!("/payments/{}", done.receipt.transaction.txn_id.get());
+        answer.insert_header((header::LOCATION, payment));
+    }
+    let transaction = TransactionOut::from(TransactionRow::from(done.receipt.transaction));
     if done.replayed {
         answer.insert_header(("Idempotent-Replayed", "true"));
     }

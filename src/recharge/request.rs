@@ -5,7 +5,7 @@ use actix_web::web::Bytes;
 use gencharge_actors::kernel::{
     ActivationMode, Digest128, KeyScope, OfferId, Paise, PaymentMethod, PhoneNumber, PlanId, Random, Source,
 };
-use gencharge_actors::wallet::{Command, Order, Payer, Recharge, TopUp};
+use gencharge_actors::wallet::{Command, Order, OrderKey, Payer, Recharge, TopUp};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
@@ -142,4 +142,12 @@ pub fn top_up(
     let key = order_key(request, "/recharge/wallet/topup", body, KeyScope::User(payer.user.get()), random)?;
     let command = parse_body::<TopUpRequest>(body)?.command(payer)?;
     Ok(Order { command, key, asked: None })
+}
+
+/// The key of `POST /recharge/repeat`. What is repeated is looked up, so it is no part of the request.
+///
+/// # Errors
+/// `invalid_input` when the key cannot be one.
+pub fn repeat_key(request: &HttpRequest, payer: Payer, random: &dyn Random) -> Result<OrderKey, Problem> {
+    order_key(request, "/recharge/repeat", b"", KeyScope::User(payer.user.get()), random)
 }

@@ -2,24 +2,25 @@
 
 use actix_web::web::{self, Bytes};
 use actix_web::{HttpRequest, HttpResponse};
-use gencharge_actors::wallet::Payer;
+use gencharge_actors::wallet::{Command, Order, Payer};
 use utoipa::OpenApi;
 
 use super::RechargeService;
 use super::answer::{self, RechargeOut, SubscriptionOut};
 use super::quote::QuoteOut;
 use super::request::{self, SubscribeRequest, TopUpRequest};
+use super::store;
 use crate::auth::Customer;
-use crate::http::Problem;
 use crate::http::orders::refused;
 use crate::http::problem::ProblemDocument;
 use crate::http::server::method_not_allowed;
+use crate::http::{Code, Problem};
 use crate::transactions::TransactionOut;
 
 /// The operations of this feature.
 #[derive(OpenApi)]
 #[openapi(
-    paths(subscribe, quote, top_up),
+    paths(subscribe, quote, top_up, repeat),
     components(schemas(
         QuoteOut,
         RechargeOut,
@@ -47,6 +48,11 @@ pub fn routes(cfg: &mut web::ServiceConfig) {
         web::resource("/recharge/wallet/topup")
             .route(web::post().to(top_up))
             .default_service(web::to(method_not_allowed)),
+    )
+    .service(
+        web::resource("/recharge/repeat")
+            .route(web::post().to(repeat))
+            .default_service(web::to(method_not_allowed)),
     );
 }
 
@@ -59,6 +65,8 @@ pub fn routes(cfg: &mut web::ServiceConfig) {
     params(("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters")),
     responses(
         (status = 200, description = "Bought; the payer's transaction and the subscription", body = RechargeOut),
+        (status = 202, description = "The payment is pending: see its Location", body = TransactionOut),
+        (status = 402, description = "payment_declined: nothing was charged"),
         (status = 400, description = "Decided against: nothing was charged", body = ProblemDocument,
             content_type = "application/problem+json"),
         (status = 401, description = "Not signed in", body = ProblemDocument,
@@ -117,6 +125,8 @@ async fn quote(
     params(("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters")),
     responses(
         (status = 200, description = "Added; the transaction", body = TransactionOut),
+        (status = 202, description = "The payment is pending: see its Location", body = TransactionOut),
+        (status = 402, description = "payment_declined: nothing was charged"),
         (status = 400, description = "Decided against: no money moved", body = ProblemDocument,
             content_type = "application/problem+json"),
         (status = 401, description = "Not signed in", body = ProblemDocument,
@@ -139,6 +149,38 @@ async fn top_up(
     body: Bytes,
 ) -> Result<HttpResponse, Problem> {
     let order = request::top_up(&request, &body, payer(&customer), &*service.random)?;
+    service.wallets.submit(order).await.map(answer::done).map_err(refused)
+}
+
+/// Repeat one's last successful recharge: same number, plan, offer and way to pay, at today's price and rules.
+///
+/// Send an `Idempotency-Key`: repeating the request with the same key never buys twice and gives the same answer.
+#[utoipa::path(
+    post, path = "/recharge/repeat", tag = "Recharge", operation_id = "repeat_recharge",
+    params(("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters")),
+    responses(
+        (status = 200, description = "Bought; the payer's transaction and the subscription", body = RechargeOut),
+        (status = 202, description = "The payment is pending: see its Location", body = TransactionOut),
+        (status = 400, description = "Decided against: nothing was charged"),
+        (status = 402, description = "payment_declined: nothing was charged"),
+        (status = 403, description = "Not a customer, or not active"),
+        (status = 404, description = "not_found: there is no recharge to repeat"),
+        (status = 503, description = "Not done, or not known: try again with the same key"),
+    ),
+    security(("bearer" = []))
+)]
+async fn repeat(
+    customer: Customer,
+    service: web::Data<RechargeService>,
+    request: HttpRequest,
+) -> Result<HttpResponse, Problem> {
+    let payer = payer(&customer);
+    let key = request::repeat_key(&request, payer, &*service.random)?;
+    let last = store::last_recharge(&service.history, payer).await?;
+    let last = last.ok_or_else(|| {
+        Problem::new(Code::NotFound, "You have no recharge to repeat yet: make one with /recharge/subscribe")
+    })?;
+    let order = Order { command: Command::Recharge(last), key, asked: None };
     service.wallets.submit(order).await.map(answer::done).map_err(refused)
 }
 

@@ -7,3 +7,4 @@ mod store;
 pub use lifecycle::PgLifecycle;
 pub use opening::post_opening_balances;
 pub use store::PgWalletStore;
+pub use store::rows::transaction_by_id;

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::wire;
 use crate::kernel::{
-    Actor, OfferId, Paise, PaymentMethod, PhoneNumber, PlanId, Reason, Source, SubscriptionId,
+    Actor, AdminId, OfferId, Paise, PaymentMethod, PhoneNumber, PlanId, Reason, Source, SubscriptionId,
     SubscriptionStatus, TxnId, UserId,
 };
 
@@ -270,6 +270,58 @@ pub struct WalletClosed {
     #[serde(with = "wire::amount")]
     #[schemars(schema_with = "wire::amount::schema")]
     pub amount: Paise,
+    /// The transaction's time.
+    #[serde(with = "wire::moment")]
+    #[schemars(schema_with = "wire::moment::schema")]
+    pub occurred_at: DateTime<Utc>,
+}
+
+/// `gencharge.payment.failed.v1`: a payment through the gateway was declined, or nobody paid in time. No money moved.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PaymentFailed {
+    /// The failed transaction.
+    pub txn_id: TxnId,
+    /// The payer's wallet's sequence then; a failure does not move it.
+    pub wallet_seq: i64,
+    /// Who was to pay.
+    pub user_id: UserId,
+    /// What the gateway was to capture.
+    #[serde(with = "wire::amount")]
+    #[schemars(schema_with = "wire::amount::schema")]
+    pub amount: Paise,
+    /// True when its time was up; otherwise the gateway declined it.
+    pub expired: bool,
+    /// The transaction's time.
+    #[serde(with = "wire::moment")]
+    #[schemars(schema_with = "wire::moment::schema")]
+    pub occurred_at: DateTime<Utc>,
+}
+
+/// `gencharge.payment.refunded.v1`: an administrator gave money back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PaymentRefunded {
+    /// The reversing transaction.
+    pub txn_id: TxnId,
+    /// The sequence of the wallet that it moved.
+    pub wallet_seq: i64,
+    /// Who had paid.
+    pub user_id: UserId,
+    /// Whose wallet the money went into, or came out of.
+    pub holder_id: UserId,
+    /// The transaction that it reverses.
+    pub refunded_txn_id: TxnId,
+    /// How much.
+    #[serde(with = "wire::amount")]
+    #[schemars(schema_with = "wire::amount::schema")]
+    pub amount: Paise,
+    /// True: into the payer's wallet. False: out of the holder's wallet, back through the gateway.
+    pub to_wallet: bool,
+    /// True when nothing is left to be given back.
+    pub complete: bool,
+    /// True when the plan that was bought ended with it.
+    pub plan_cancelled: bool,
+    /// Who did it.
+    pub admin_id: AdminId,
     /// The transaction's time.
     #[serde(with = "wire::moment")]
     #[schemars(schema_with = "wire::moment::schema")]

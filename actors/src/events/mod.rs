@@ -10,8 +10,8 @@ mod wire;
 
 pub use autopay::{AutopayCharged, AutopayDisabled, AutopayDueSoon, AutopayFacts, AutopayFailed};
 pub use data::{
-    AuditRecorded, CommandFailed, PartnerFunded, RechargeCompleted, RequestRef, SubscriptionActivated,
-    SubscriptionExpired, WalletClosed, WalletToppedUp,
+    AuditRecorded, CommandFailed, PartnerFunded, PaymentFailed, PaymentRefunded, RechargeCompleted,
+    RequestRef, SubscriptionActivated, SubscriptionExpired, WalletClosed, WalletToppedUp,
 };
 pub use envelope::{CloudEvent, SOURCE};
 
@@ -94,6 +94,10 @@ events! {
     AuditRecorded(AuditRecorded), AUDIT_RECORDED = "gencharge.audit.recorded.v1", 320;
     /// A customer was deleted while the wallet held money.
     WalletClosed(WalletClosed), WALLET_CLOSED = "gencharge.wallet.closed.v1", 160;
+    /// A payment was declined, or nobody paid in time. No money moved.
+    PaymentFailed(PaymentFailed), PAYMENT_FAILED = "gencharge.payment.failed.v1", 240;
+    /// Money was given back.
+    PaymentRefunded(PaymentRefunded), PAYMENT_REFUNDED = "gencharge.payment.refunded.v1", 320;
 }
 
 /// The text is not an event that this version knows.

@@ -69,7 +69,7 @@ prop_compose! {
 
 prop_compose! {
     fn other()(
-        which in 0..8,
+        which in 0..10,
         (a, b, c, d) in any::<(i64, i64, i64, i64)>(),
         phone in phone(),
         amount in amount(),
@@ -95,6 +95,13 @@ prop_compose! {
             3 => Event::TopUpFailed(CommandFailed { partner_id: user_id, code, detail, occurred_at, request }),
             6 => Event::WalletClosed(WalletClosed { txn_id, wallet_seq: a, user_id, amount, occurred_at }),
             4 => Event::PartnerFunded(PartnerFunded { txn_id, wallet_seq: a, partner_id: user_id, amount, occurred_at }),
+            7 => Event::PaymentFailed(PaymentFailed {
+                txn_id, wallet_seq: a, user_id, amount, expired: flag, occurred_at,
+            }),
+            8 => Event::PaymentRefunded(PaymentRefunded {
+                txn_id, wallet_seq: a, user_id, holder_id: UserId(d), refunded_txn_id: TxnId(a), amount,
+                to_wallet: flag, complete: !flag, plan_cancelled: flag, admin_id: AdminId(a), occurred_at,
+            }),
             5 => Event::SubscriptionExpired(SubscriptionExpired {
                 subscription_id, txn_id, user_id, phone, plan_id, plan_name, superseded: flag, valid_to, occurred_at,
             }),

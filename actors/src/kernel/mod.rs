@@ -18,5 +18,6 @@ pub use money::{MoneyError, Paise};
 pub use phone::{InvalidPhone, PhoneNumber, Region};
 pub use vocabulary::{
     AccountStatus, ActivationMode, AutopayRepeat, AutopayStatus, AutopayTag, CatalogueStatus, Category,
-    PaymentMethod, Reason, Source, SubscriptionStatus, TxnStatus, TxnType, UnknownWord, UserType,
+    PaymentMethod, PaymentState, Reason, Source, SubscriptionStatus, TxnStatus, TxnType, UnknownWord,
+    UserType,
 };

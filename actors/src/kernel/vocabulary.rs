@@ -107,6 +107,21 @@ vocabulary! {
         /// Waiting for the gateway.
         Pending = "pending",
     }
+    /// Where a payment through the gateway stands.
+    PaymentState {
+        /// The gateway has not said yet.
+        Pending = "pending",
+        /// The money is there, and what it was for is done (or it is in the payer's wallet).
+        Captured = "captured",
+        /// The money came after the payment had failed or its time was up: it is in the payer's wallet.
+        LateCapture = "late_capture",
+        /// The gateway declined it.
+        Failed = "failed",
+        /// Nobody paid in time.
+        Expired = "expired",
+        /// The money was given back.
+        Refunded = "refunded",
+    }
     /// Where a bought plan stands.
     SubscriptionStatus {
         /// In use: at most one per number.
@@ -181,6 +196,20 @@ vocabulary! {
         InvalidWalletAmount = "invalid_wallet_amount",
         /// The message came after the time until which its sender wanted it done.
         MessageExpired = "message_expired",
+        /// The gateway does not take the payment.
+        PaymentDeclined = "payment_declined",
+        /// There is no such payment.
+        PaymentUnknown = "payment_unknown",
+        /// The payment had ended already.
+        PaymentSettled = "payment_settled",
+        /// The price changed between the order and its payment.
+        PriceChanged = "price_changed",
+        /// Transactions of this kind cannot be refunded.
+        NotRefundable = "not_refundable",
+        /// More than is left to be given back.
+        RefundExceeded = "refund_exceeded",
+        /// The reward was paid already, or has lapsed.
+        RewardNotPending = "reward_not_pending",
     }
 }
 

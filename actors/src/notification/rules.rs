@@ -6,7 +6,10 @@ use serde::Serialize;
 use super::autopay;
 use super::notice::Part;
 use super::{Channels, Notice, NoticeId, NoticeKind, NoticeStatus, Recipient, Sender};
-use crate::events::{Event, RechargeCompleted, SubscriptionActivated, SubscriptionExpired, WalletToppedUp};
+use crate::events::{
+    Event, PaymentFailed, PaymentRefunded, RechargeCompleted, SubscriptionActivated, SubscriptionExpired,
+    WalletToppedUp,
+};
 use crate::kernel::{EventId, PlanId, Source, SubscriptionId, SubscriptionStatus, TxnId};
 use crate::relay::ParsedBatch;
 
@@ -41,6 +44,8 @@ pub fn notices_of(batch: &ParsedBatch) -> Vec<Notice> {
             Event::AuditRecorded(_) => {}
             // There is nobody to tell any more.
             Event::WalletClosed(_) => {}
+            Event::PaymentFailed(failed) => notices.push(for_failure(id, failed)),
+            Event::PaymentRefunded(refund) => for_refund(id, refund, &mut notices),
         }
     }
     if digested && batch.leads {
@@ -143,7 +148,8 @@ fn for_top_up(id: EventId, top_up: &WalletToppedUp, notices: &mut Vec<Notice>) {
         let payer = Recipient::User(top_up.user_id);
         notices.push(in_app(NoticeId::of_event(id, at, Part::Customer), payer, description, about, at));
     } else {
-        let description = format!("Top-up successful: Rs {amount} {what} your wallet.");
+        let said = if top_up.source == Source::WalletTopup { "Top-up successful: " } else { "" };
+        let description = format!("{said}Rs {amount} {what} your wallet.");
         notices.push(in_app(NoticeId::of_event(id, at, Part::Customer), owner, description, about, at));
     }
 }
@@ -179,6 +185,36 @@ fn for_expiry(id: EventId, expired: &SubscriptionExpired) -> Notice {
     });
     let to = Recipient::User(expired.user_id);
     in_app(NoticeId::of_event(id, at, Part::Customer), to, description, about, at)
+}
+
+fn for_failure(id: EventId, failed: &PaymentFailed) -> Notice {
+    let (at, amount) = (failed.occurred_at, failed.amount);
+    let why = if failed.expired { "was not paid in time" } else { "was declined" };
+    let description = format!("Your payment of Rs {amount} {why}. Nothing was charged.");
+    let about = json(&TopUpFacts { txn_id: failed.txn_id, amount: amount.to_string() });
+    in_app(
+        NoticeId::of_event(id, at, Part::Customer),
+        Recipient::User(failed.user_id),
+        description,
+        about,
+        at,
+    )
+}
+
+fn for_refund(id: EventId, refund: &PaymentRefunded, notices: &mut Vec<Notice>) {
+    let (at, amount) = (refund.occurred_at, refund.amount);
+    let about = json(&TopUpFacts { txn_id: refund.txn_id, amount: amount.to_string() });
+    let ended = if refund.plan_cancelled { " The plan has ended." } else { "" };
+    let where_to = if refund.to_wallet { "to your wallet" } else { "the way it was paid" };
+    let description = format!("Rs {amount} refunded {where_to}.{ended}");
+    let payer = Recipient::User(refund.user_id);
+    notices.push(in_app(NoticeId::of_event(id, at, Part::Customer), payer, description, about.clone(), at));
+    if refund.holder_id != refund.user_id {
+        let description =
+            format!("A top-up of your wallet was refunded to its payer: Rs {amount} taken out.");
+        let holder = Recipient::User(refund.holder_id);
+        notices.push(in_app(NoticeId::of_event(id, at, Part::Other), holder, description, about, at));
+    }
 }
 
 fn digest(batch: &ParsedBatch) -> Notice {

@@ -78,7 +78,24 @@ impl Default for RetryLimits {
 /// After an unknown commit the same orders are tried again: their keys tell whether the first try stands. Only when the
 /// tries run out after an unknown commit is the answer [`Refusal::Unknown`]; when no try can have committed it is
 /// [`Refusal::Unavailable`].
+///
+/// An order that must be alone gets a database transaction of its own, in its turn.
 pub async fn run_batch<S: WalletStore>(
+    store: &mut S,
+    orders: &[Order],
+    limits: &Limits,
+    retry: &RetryLimits,
+    watch: &mut KeyWatch,
+    random: &dyn Random,
+) -> Vec<Result<Done, Refusal>> {
+    let mut answers = Vec::with_capacity(orders.len());
+    for together in orders.chunk_by(|one, next| !one.command.alone() && !next.command.alone()) {
+        answers.extend(run_together(store, together, limits, retry, watch, random).await);
+    }
+    answers
+}
+
+async fn run_together<S: WalletStore>(
     store: &mut S,
     orders: &[Order],
     limits: &Limits,
@@ -123,7 +140,7 @@ pub async fn run_batch<S: WalletStore>(
                 // One of them cannot be written: the others must not suffer for it.
                 let mut answers = Vec::with_capacity(orders.len());
                 for order in orders.chunks(1) {
-                    let alone = Box::pin(run_batch(store, order, limits, retry, watch, random)).await;
+                    let alone = Box::pin(run_together(store, order, limits, retry, watch, random)).await;
                     answers.extend(
                         alone.into_iter().map(|answer| if unknown { or_unknown(answer) } else { answer }),
                     );

@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use super::payment::{Refund, Settle};
 use crate::events::{Event, RequestRef};
 pub use crate::kernel::Reason;
 use crate::kernel::{
@@ -62,6 +63,12 @@ pub enum Command {
     Fund(Fund),
     /// Set aside what a customer's wallet holds, and delete the customer.
     Close(Close),
+    /// End a payment that was pending.
+    Settle(Box<Settle>),
+    /// Give money back.
+    Refund(Box<Refund>),
+    /// Pay a reward for a referral.
+    Reward(Reward),
 }
 
 impl Command {
@@ -73,12 +80,29 @@ impl Command {
             Self::TopUp(top_up) => top_up.payer,
             Self::Fund(fund) => Payer { user: fund.partner, phone: None },
             Self::Close(close) => Payer { user: close.user, phone: Some(close.phone) },
+            Self::Settle(settle) => settle.payment.purchase.payer(),
+            Self::Refund(refund) => refund.payer,
+            Self::Reward(reward) => reward.receiver,
+        }
+    }
+
+    /// True when it must have a batch of its own: it looks at a bought plan's window, which others of its batch may move.
+    #[must_use]
+    pub const fn alone(&self) -> bool {
+        match self {
+            Self::Refund(_) => true,
+            Self::Recharge(_)
+            | Self::TopUp(_)
+            | Self::Settle(_)
+            | Self::Reward(_)
+            | Self::Fund(_)
+            | Self::Close(_) => false,
         }
     }
 }
 
 /// Who asks and pays: a customer, or a partner.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Payer {
     /// Who: the owner of the wallet of that number.
     pub user: UserId,
@@ -87,7 +111,7 @@ pub struct Payer {
 }
 
 /// Buy `plan` for `number`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Recharge {
     /// Who pays.
     pub payer: Payer,
@@ -108,7 +132,7 @@ pub struct Recharge {
 }
 
 /// Put `amount` into the wallet of `number`'s owner.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TopUp {
     /// Who pays.
     pub payer: Payer,
@@ -144,8 +168,19 @@ pub struct Close {
     pub by: Option<AdminId>,
 }
 
+/// Credit what a referral has earned, and mark it as earned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reward {
+    /// Which one: a row of `referral_rewards` that is pending.
+    pub reward_id: i64,
+    /// Who gets it.
+    pub receiver: Payer,
+    /// How much; above zero.
+    pub amount: Paise,
+}
+
 /// A transaction row. It is never edited.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the fields are the columns of the table, documented there")]
 pub struct Transaction {
     pub txn_id: TxnId,
@@ -202,6 +237,14 @@ pub struct Receipt {
     pub transaction: Transaction,
     /// What was bought, as it stood then; its window may move later when a queue is shifted.
     pub subscription: Option<Subscription>,
+}
+
+impl Receipt {
+    /// True while the gateway has not said whether the money comes: the transaction is one to be, and stands in no list.
+    #[must_use]
+    pub fn is_pending(&self) -> bool {
+        self.transaction.status == TxnStatus::Pending
+    }
 }
 
 /// A success.

@@ -2,14 +2,17 @@
 //!
 //! Orders are decided one after the other on an overlay of the loaded state, so that the tenth of a batch sees what the
 //! nine before it did. Each decision first computes everything and only then changes the overlay: a rejected order leaves
-//! no trace but its key.
+//! no trace but its key (and, when its payment was declined, a failed transaction).
 //!
-//! Here is what all commands share; `recharge`, `line` (where a bought plan goes), `top_up`, `partner` and `close` hold the commands' own rules.
+//! Here is what all commands share; `recharge`, `line` (where a bought plan goes), `top_up`, `payment` (what is not captured
+//! at once), `refund`, `partner` and `close` hold the commands' own rules.
 
 mod close;
 mod line;
 mod partner;
+mod payment;
 mod recharge;
+mod refund;
 mod top_up;
 
 use std::collections::HashMap;
@@ -23,6 +26,7 @@ use crate::kernel::{
     AccountId, AccountStatus, Category, Digest128, Paise, PhoneNumber, Source, SubscriptionId, TxnId,
     TxnStatus, TxnType, UserId, WalletId,
 };
+use crate::payment::PaymentRules;
 
 /// Bounds from the settings.
 #[derive(Clone, Copy, Debug)]
@@ -33,6 +37,8 @@ pub struct Limits {
     pub max_top_up: Paise,
     /// The most a wallet may hold after a top-up; `None`: no limit.
     pub max_balance: Option<Paise>,
+    /// How payments are taken.
+    pub payments: PaymentRules,
 }
 
 /// What a batch answers and writes.
@@ -121,6 +127,9 @@ impl Batch<'_> {
             Command::TopUp(top_up) => self.top_up(top_up),
             Command::Fund(fund) => self.fund(fund),
             Command::Close(close) => self.close(close),
+            Command::Settle(settle) => self.settle(settle),
+            Command::Refund(refund) => self.refund(refund),
+            Command::Reward(reward) => self.reward(reward),
         };
         let (key, request) = (order.key.key, order.key.request);
         match decided {
@@ -137,7 +146,8 @@ impl Batch<'_> {
                 Ok(Done { receipt, replayed: false })
             }
             Err(rejection) => {
-                if order.key.origin == KeyOrigin::Client {
+                // A declined payment has left a transaction: a second try must find it.
+                if order.key.origin == KeyOrigin::Client || rejection.reason == Reason::PaymentDeclined {
                     self.keys.insert(key, index);
                     self.writes.keys.push(NewKey { key, request, outcome: Err(rejection.clone()) });
                     self.tell_rejected(order, &rejection);
@@ -189,8 +199,7 @@ impl Batch<'_> {
     }
 
     fn post(&mut self, txn_id: TxnId, account: AccountId, amount: Option<Paise>) -> Decided<()> {
-        let amount =
-            amount.ok_or_else(|| Rejection::new(Reason::LimitExceeded, "The amount is too large"))?;
+        let amount = amount.ok_or_else(too_large)?;
         if amount != Paise::ZERO {
             self.writes.postings.push(NewPosting { txn_id, account, amount });
         }
@@ -203,6 +212,10 @@ fn insufficient(balance: Paise, needed: Paise) -> Rejection {
         Reason::InsufficientFunds,
         format!("The wallet holds {balance} and {needed} is needed: top up, then try again under a new key"),
     )
+}
+
+fn too_large() -> Rejection {
+    Rejection::new(Reason::LimitExceeded, "The amount is too large")
 }
 
 /// Only when the store broke its promise to keep the blocks filled.

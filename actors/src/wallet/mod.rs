@@ -7,6 +7,7 @@
 //! | file | what it holds |
 //! |---|---|
 //! | `command` | what can be asked, and the answers |
+//! | `payment` | payments that are not captured at once, refunds |
 //! | `state` | what a batch loads: wallets, lines, keys |
 //! | `decide` | the rules, pure; a room for each kind of command |
 //! | `writes` | what a batch writes |
@@ -17,6 +18,7 @@
 mod batch;
 mod command;
 mod decide;
+mod payment;
 mod shard;
 mod state;
 mod store;
@@ -28,12 +30,16 @@ mod simulation;
 pub use batch::{KeyWatch, RetryLimits, run_batch};
 pub use command::{
     Asked, Close, Command, Done, Fund, KeyOrigin, Order, OrderKey, Payer, Reason, Receipt, Recharge, Refusal,
-    Rejection, Subscription, TopUp, Transaction,
+    Rejection, Reward, Subscription, TopUp, Transaction,
 };
 pub use decide::{Decisions, Limits, decide};
+pub use payment::{
+    Payment, PaymentStanding, Purchase, Refund, RefundStanding, RefundWay, Settle, Settlement,
+};
 pub use shard::{Shard, ShardFactory, WalletSettings, Wallets};
 pub use state::{IdBlock, Ids, LineState, Loaded, StoredKey, StoredOutcome, Touch, WalletState};
 pub use store::{StoreError, WalletStore};
 pub use writes::{
-    Bought, ClosedWallet, ExpireSubscription, NewEvent, NewKey, NewPosting, OfferUse, ShiftQueue, Writes,
+    Bought, CancelPlan, ClosedWallet, ExpireSubscription, NewEvent, NewKey, NewPayment, NewPosting,
+    NewRefund, OfferUse, SettledPayment, ShiftQueue, Writes,
 };

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use super::command::{Command, Order, Receipt, Rejection};
+use super::command::{Command, Order, Payer, Receipt, Recharge, Rejection};
+use super::payment::{PaymentStanding, Purchase, RefundStanding};
 use crate::catalogue::Catalogue;
 use crate::kernel::{
     AccountStatus, Digest128, EventId, OfferId, Paise, PhoneNumber, SubscriptionId, TxnId, UserId, UserType,
@@ -23,6 +24,12 @@ pub struct Touch {
     pub keys: Vec<Digest128>,
     /// Offer and payer, where an offer is used (only those with a limit per user are looked up).
     pub offers: Vec<(OfferId, UserId)>,
+    /// Payments that are to be ended.
+    pub payments: Vec<TxnId>,
+    /// Transactions that are to be refunded, with the plan they bought.
+    pub refunds: Vec<(TxnId, Option<SubscriptionId>)>,
+    /// Rewards that are to be paid.
+    pub rewards: Vec<i64>,
 }
 
 impl Touch {
@@ -33,20 +40,42 @@ impl Touch {
         for order in orders {
             let payer = order.command.payer();
             touch.wallets.push(payer.user.into());
-            let (number, offer) = match &order.command {
-                Command::Recharge(recharge) => (Some(recharge.number), recharge.offer),
-                Command::TopUp(top_up) => (Some(top_up.number), None),
-                Command::Fund(_) | Command::Close(_) => (None, None),
-            };
-            // A payer's own number comes with the payer.
-            touch.numbers.extend(number.filter(|_| number != payer.phone));
-            touch.offers.extend(offer.map(|offer| (offer, payer.user)));
+            match &order.command {
+                Command::Recharge(recharge) => touch.recharge(recharge),
+                Command::TopUp(top_up) => touch.number(top_up.number, payer),
+                Command::Settle(settle) => {
+                    touch.payments.push(settle.payment.payment_id);
+                    match &settle.payment.purchase {
+                        Purchase::Recharge(recharge) => touch.recharge(recharge),
+                        Purchase::TopUp(top_up) => touch.number(top_up.number, payer),
+                    }
+                }
+                Command::Refund(refund) => {
+                    touch.refunds.push((refund.of.txn_id, refund.of.subscription_id));
+                    touch.wallets.push(refund.holder().into());
+                    touch.numbers.extend(refund.of.to_phone.filter(|number| Some(*number) != payer.phone));
+                }
+                Command::Fund(_) | Command::Close(_) => {}
+                Command::Reward(reward) => touch.rewards.push(reward.reward_id),
+            }
         }
         sort_unique(&mut touch.wallets);
         sort_unique(&mut touch.numbers);
         sort_unique(&mut touch.keys);
         sort_unique(&mut touch.offers);
         touch
+    }
+
+    fn recharge(&mut self, order: &Recharge) {
+        self.number(order.number, order.payer);
+        self.offers.extend(order.offer.map(|offer| (offer, order.payer.user)));
+    }
+
+    fn number(&mut self, number: PhoneNumber, payer: Payer) {
+        // A payer's own number comes with the payer.
+        if Some(number) != payer.phone {
+            self.numbers.push(number);
+        }
     }
 }
 
@@ -118,6 +147,12 @@ pub struct Loaded {
     pub keys: HashMap<Digest128, StoredKey>,
     /// How often a payer has used an offer that has a limit.
     pub offer_uses: HashMap<(OfferId, UserId), u64>,
+    /// Where the payments stand that are to be ended; absent: there is no such payment.
+    pub payments: HashMap<TxnId, PaymentStanding>,
+    /// What was refunded of a transaction, and where its plan stands.
+    pub refunds: HashMap<TxnId, RefundStanding>,
+    /// Rewards that are pending, of those to be paid: how much, and whose.
+    pub rewards: HashMap<i64, (Paise, UserId)>,
     /// Prices and rules, as of this batch.
     pub catalogue: Arc<Catalogue>,
 }

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::command::{Rejection, Subscription, Transaction};
+use super::command::{Reason, Rejection, Subscription, Transaction};
+use super::payment::{Payment, PaymentStanding};
 use super::state::{LineState, WalletState};
 use crate::events::Event;
 use crate::kernel::{
-    AccountId, AdminId, Digest128, EventId, OfferId, Paise, PhoneNumber, SubscriptionId, SubscriptionStatus,
-    TxnId, UserId, WalletId,
+    AccountId, AdminId, Digest128, EventId, OfferId, Paise, PaymentState, PhoneNumber, SubscriptionId,
+    SubscriptionStatus, TxnId, TxnStatus, UserId, WalletId,
 };
 
 /// Everything one batch changes. All of it is written in one database transaction, or none.
@@ -37,6 +38,16 @@ pub struct Writes {
     pub offer_uses: BTreeMap<(OfferId, UserId), OfferUse>,
     /// Wallets closed, each empty now: their owners' accounts are archived after everything else is written.
     pub closed: Vec<ClosedWallet>,
+    /// Payments that were begun.
+    pub payments: Vec<NewPayment>,
+    /// Payments that ended.
+    pub settled: Vec<SettledPayment>,
+    /// Money given back.
+    pub refunds: Vec<NewRefund>,
+    /// Plans that end because their money was given back.
+    pub cancelled: Vec<CancelPlan>,
+    /// Rewards that were earned.
+    pub rewards: Vec<i64>,
     /// What keys decided.
     pub keys: Vec<NewKey>,
     /// What happened, for the outbox.
@@ -50,7 +61,7 @@ impl Writes {
         self.keys.is_empty() && self.transactions.is_empty()
     }
 
-    /// True when the postings of every transaction sum to zero and each has some.
+    /// True when the postings of every transaction sum to zero; each that moved money has some, each that failed has none.
     #[must_use]
     pub fn balanced(&self) -> bool {
         let mut sums: BTreeMap<TxnId, i128> = BTreeMap::new();
@@ -58,7 +69,8 @@ impl Writes {
             let sum = sums.entry(posting.txn_id).or_default();
             *sum = sum.saturating_add(i128::from(posting.amount.get()));
         }
-        sums.len() == self.transactions.len() && sums.values().all(|sum| *sum == 0)
+        let done = self.transactions.iter().filter(|txn| txn.status == TxnStatus::Success).count();
+        sums.len() == done && sums.values().all(|sum| *sum == 0)
     }
 }
 
@@ -98,6 +110,66 @@ pub struct ClosedWallet {
     pub held: Paise,
     /// The administrator who did it; `None`: the customer.
     pub by: Option<AdminId>,
+}
+
+/// A payment that was begun and not captured.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewPayment {
+    /// It.
+    pub payment: Payment,
+    /// Pending, or failed at once.
+    pub standing: PaymentStanding,
+}
+
+/// A payment that ended, or came late.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SettledPayment {
+    /// Which.
+    pub payment_id: TxnId,
+    /// Where it stands now.
+    pub state: PaymentState,
+    /// Its transaction.
+    pub txn_id: TxnId,
+    /// Why the money is in the payer's wallet instead of what it was for.
+    pub credited: Option<Reason>,
+}
+
+/// Money given back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewRefund {
+    /// The reversing transaction.
+    pub refund_txn_id: TxnId,
+    /// What it reverses.
+    pub txn_id: TxnId,
+    /// How much.
+    pub amount: Paise,
+    /// True when nothing is left to be given back.
+    pub complete: bool,
+    /// By whom.
+    pub admin: AdminId,
+    /// Why.
+    pub reason: Option<String>,
+}
+
+/// A plan that ends before its time or its turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CancelPlan {
+    /// Which.
+    pub subscription_id: SubscriptionId,
+    /// For which number.
+    pub phone: PhoneNumber,
+    /// Its end, until now.
+    pub old_valid_to: DateTime<Utc>,
+    /// Its end, from now on: now, or its own start.
+    pub valid_to: DateTime<Utc>,
+}
+
+impl CancelPlan {
+    /// Added to both ends of the windows of plans that wait behind it.
+    #[must_use]
+    pub fn shift(&self) -> TimeDelta {
+        self.valid_to.signed_duration_since(self.old_valid_to)
+    }
 }
 
 /// One more use of an offer.

@@ -194,7 +194,11 @@ pub async fn receipts(
     }
     let done = used.values().filter_map(|key| key.txn_id.map(|txn_id| (txn_id, key.created_at)));
     let (txn_ids, created): (Vec<i64>, Vec<DateTime<Utc>>) = done.unzip();
-    let mut receipts = rows::receipts(connection, &txn_ids, &created).await?;
+    let mut receipts = rows::receipts(&mut *connection, &txn_ids, &created).await?;
+    let pending: Vec<i64> = txn_ids.into_iter().filter(|txn_id| !receipts.contains_key(txn_id)).collect();
+    if !pending.is_empty() {
+        receipts.extend(rows::pending_receipts(connection, &pending).await?);
+    }
     let mut stored = HashMap::with_capacity(used.len());
     for (key, used) in used {
         let outcome = match (used.txn_id, used.rejection) {

@@ -3,6 +3,7 @@
 
 mod failure;
 mod load;
+mod rare;
 pub(super) mod rows;
 mod write;
 
@@ -99,9 +100,12 @@ impl PgWalletStore {
         let catalogue = Arc::clone(&self.catalogue);
         let offer_uses = load::offer_uses(connection, touch, &catalogue).await?;
         let keys = load::receipts(connection, locked.keys).await?;
+        let rare = rare::load(connection, touch).await?;
         let wallets = locked.rows.iter().map(|(id, row)| (*id, row.wallet.clone())).collect();
         let lines = locked.rows.values().filter_map(|row| row.number.clone()).collect();
-        Ok((Loaded { now, wallets, lines, keys, offer_uses, catalogue }, locked.rows))
+        let rare::Rare { payments, refunds, rewards } = rare;
+        let loaded = Loaded { now, wallets, lines, keys, offer_uses, payments, refunds, rewards, catalogue };
+        Ok((loaded, locked.rows))
     }
 
     async fn run(

@@ -6,7 +6,8 @@ use chrono::{DateTime, Utc};
 use gencharge_actors::kernel::{OfferId, Paise, PhoneNumber, PlanId, SubscriptionId, TxnId, UserId};
 use gencharge_actors::wallet::{Receipt, Subscription, Transaction};
 use sqlx::postgres::PgRow;
-use sqlx::{PgConnection, Row};
+use sqlx::types::Json;
+use sqlx::{PgConnection, PgPool, Postgres, QueryBuilder, Row};
 
 pub use crate::platform::postgres::columns::{optional_word, word};
 
@@ -31,6 +32,36 @@ pub fn undecodable(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -
 /// A phone number.
 pub fn phone(e164: i64) -> Result<PhoneNumber, sqlx::Error> {
     PhoneNumber::from_e164(e164).map_err(undecodable)
+}
+
+/// The columns that [`transaction`] reads, in its order.
+const COLUMNS: &str = "txn_id, created_at, user_id, beneficiary_id, wallet_seq, category, txn_type, amount, price, discount, \
+     wallet_amount, gateway_amount, service_type, plan_id, offer_id, from_phone, to_phone, source, status, payment_method, \
+     payment_transaction_id, subscription_id";
+
+/// A transaction by its id alone: every partition's index is asked.
+///
+/// # Errors
+/// Those of the database.
+pub async fn transaction_by_id(pool: &PgPool, txn_id: i64) -> Result<Option<Transaction>, sqlx::Error> {
+    let mut sql = QueryBuilder::<Postgres>::new("SELECT ");
+    sql.push(COLUMNS).push(" FROM transactions WHERE txn_id = ").push_bind(txn_id);
+    sql.build().fetch_optional(pool).await?.as_ref().map(transaction).transpose()
+}
+
+/// What was answered under a key when its payment was begun and not captured: the transactions to be, by id.
+pub async fn pending_receipts(
+    connection: &mut PgConnection,
+    payment_ids: &[i64],
+) -> Result<HashMap<i64, Receipt>, sqlx::Error> {
+    let sql = "SELECT payment_id, transaction FROM payments WHERE payment_id = ANY($1)";
+    let rows = sqlx::query(sql).bind(payment_ids).fetch_all(connection).await?;
+    rows.iter()
+        .map(|row| {
+            let Json(transaction) = row.try_get(1)?;
+            Ok((row.try_get(0)?, Receipt { transaction, subscription: None }))
+        })
+        .collect()
 }
 
 /// The receipts of transactions, by transaction id.

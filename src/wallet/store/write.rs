@@ -8,7 +8,7 @@ use sqlx::types::{Json, Uuid};
 use sqlx::{PgConnection, Row};
 
 use super::load::LockedRow;
-use crate::wallet::lifecycle;
+use super::rare;
 
 /// Everything a usual batch writes, in one statement. Parameters are arrays of equal length for each table. They are
 /// unnested in the select list, where they are read in step; in FROM each would first be copied into a table of its own.
@@ -70,7 +70,7 @@ pub async fn write(
     writes: &Writes,
     locked: &BTreeMap<WalletId, LockedRow>,
 ) -> Result<bool, sqlx::Error> {
-    if !write_rare(connection, writes).await? {
+    if !rare::write(connection, writes).await? {
         return Ok(false);
     }
     let ids = |paise: Option<gencharge_actors::kernel::Paise>| paise.map(|amount| amount.get());
@@ -186,61 +186,4 @@ fn changed<'a>(writes: &'a Writes, locked: &'a BTreeMap<WalletId, LockedRow>) ->
 /// What the key's subscription looked like.
 fn bought(key: &NewKey) -> Option<Bought> {
     key.outcome.as_ref().ok().and_then(|(_, bought)| *bought)
-}
-
-/// What most batches do not have. It goes first: an active plan must end before another begins.
-async fn write_rare(connection: &mut PgConnection, writes: &Writes) -> Result<bool, sqlx::Error> {
-    if !writes.expired.is_empty() {
-        let expired = sqlx::query(
-            "WITH gone AS (
-                 UPDATE subscriptions s SET status = 'expired', valid_to = greatest(n.valid_to, s.valid_from)
-                 FROM unnest($1::bigint[], $2::timestamptz[]) AS n (subscription_id, valid_to)
-                 WHERE s.subscription_id = n.subscription_id AND s.status = 'active'
-                 RETURNING s.subscription_id, s.txn_id, s.user_id, s.phone, s.plan_id, s.valid_from, s.valid_to)
-             SELECT gone.*, plan_name FROM gone LEFT JOIN plans USING (plan_id)",
-        )
-        .bind(writes.expired.iter().map(|old| old.subscription_id.get()).collect::<Vec<_>>())
-        .bind(writes.expired.iter().map(|old| old.valid_to).collect::<Vec<_>>())
-        .fetch_all(&mut *connection)
-        .await?;
-        if expired.len() != writes.expired.len() {
-            return Ok(false);
-        }
-        lifecycle::tell_superseded(connection, &expired, writes.now).await?;
-    }
-    if !writes.shifted.is_empty() {
-        sqlx::query(
-            "UPDATE subscriptions s SET valid_from = s.valid_from + n.micros * interval '1 microsecond',
-                 valid_to = s.valid_to + n.micros * interval '1 microsecond'
-             FROM unnest($1::bigint[], $2::bigint[]) AS n (phone, micros)
-             WHERE s.phone = n.phone AND s.status = 'queued'",
-        )
-        .bind(writes.shifted.keys().map(|phone| phone.e164()).collect::<Vec<_>>())
-        .bind(
-            writes.shifted.values().map(|shift| shift.by.num_microseconds().unwrap_or(0)).collect::<Vec<_>>(),
-        )
-        .execute(&mut *connection)
-        .await?;
-    }
-    if !writes.wake_ups.is_empty() {
-        sqlx::query("INSERT INTO line_wakeups (phone) SELECT unnest($1::bigint[]) ON CONFLICT DO NOTHING")
-            .bind(writes.wake_ups.iter().map(|phone| phone.e164()).collect::<Vec<_>>())
-            .execute(&mut *connection)
-            .await?;
-    }
-    if !writes.offer_uses.is_empty() {
-        sqlx::query(
-            "INSERT INTO offer_uses AS u (offer_id, user_id, uses)
-             SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[])
-             ON CONFLICT (offer_id, user_id) DO UPDATE SET uses = u.uses + excluded.uses",
-        )
-        .bind(writes.offer_uses.keys().map(|(offer, _)| offer.get()).collect::<Vec<_>>())
-        .bind(writes.offer_uses.keys().map(|(_, user)| user.get()).collect::<Vec<_>>())
-        .bind(
-            writes.offer_uses.values().map(|uses| i64::try_from(uses.added).unwrap_or(0)).collect::<Vec<_>>(),
-        )
-        .execute(connection)
-        .await?;
-    }
-    Ok(true)
 }

@@ -1,10 +1,17 @@
 //! Buying a plan for a number: its price, how that is paid, what it earns.
 
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+
+use super::line::Placement;
 use super::{Batch, Decided, blank, credited, insufficient, out_of_ids};
-use crate::catalogue::{Buyer, Offer, Plan, Quote, quote};
+use crate::catalogue::{Buyer, Catalogue, Offer, Plan, Quote, quote};
 use crate::events::{Event, RechargeCompleted};
-use crate::kernel::{AccountId, Category, Paise, PaymentMethod, TxnId, TxnType, UserId, WalletId};
+use crate::kernel::{AccountId, Category, Paise, PaymentMethod, TxnId, TxnType, UserId, UserType, WalletId};
+use crate::payment::Begun;
 use crate::wallet::command::{Reason, Receipt, Recharge, Rejection, Subscription, Transaction};
+use crate::wallet::payment::Purchase;
 use crate::wallet::state::{LineState, WalletState};
 use crate::wallet::writes::NewEvent;
 
@@ -13,6 +20,47 @@ use crate::wallet::writes::NewEvent;
 struct Parts {
     wallet: Paise,
     gateway: Paise,
+}
+
+/// An order that can be done, and what it comes to.
+pub(super) struct Priced {
+    payer: WalletState,
+    /// The payer's balance afterwards.
+    rest: Paise,
+    line: LineState,
+    plan_type: UserType,
+    quote: Quote,
+    parts: Parts,
+    placement: Placement,
+    catalogue: Arc<Catalogue>,
+}
+
+impl Priced {
+    /// What the gateway has to capture for it.
+    pub(super) const fn gateway(&self) -> Paise {
+        self.parts.gateway
+    }
+
+    /// Its transaction, but for what only doing it tells: the wallet's sequence and the subscription.
+    fn transaction(&self, order: &Recharge, txn_id: TxnId, now: DateTime<Utc>) -> Transaction {
+        Transaction {
+            beneficiary_id: (self.line.owner != order.payer.user).then_some(self.line.owner),
+            wallet_seq: self.payer.seq,
+            category: Category::Service,
+            price: Some(self.quote.price),
+            discount: Some(self.quote.discount),
+            wallet_amount: Some(self.parts.wallet),
+            gateway_amount: Some(self.parts.gateway),
+            service_type: Some(self.plan_type),
+            plan_id: Some(order.plan),
+            offer_id: order.offer,
+            to_phone: Some(order.number),
+            source: order.source,
+            payment_method: Some(order.method),
+            payment_transaction_id: Some(format!("PYMT_{}", txn_id.get())),
+            ..blank(txn_id, now, order.payer, TxnType::Debit, self.quote.payable)
+        }
+    }
 }
 
 /// Why the engine's quote was refused, as a rejection of the order.
@@ -32,6 +80,22 @@ impl From<crate::catalogue::Refusal> for Rejection {
 
 impl Batch<'_> {
     pub(super) fn recharge(&mut self, order: &Recharge) -> Decided<Receipt> {
+        let priced = self.price(order)?;
+        match self.begin(order.payer, priced.parts.gateway) {
+            Begun::Captured => self.buy(order, priced, None),
+            Begun::Pending { late } => {
+                let transaction = self.promised(order, &priced)?;
+                self.wait_for(Purchase::Recharge(order.clone()), transaction, late)
+            }
+            Begun::Declined => {
+                let transaction = self.promised(order, &priced)?;
+                self.decline(Purchase::Recharge(order.clone()), transaction)
+            }
+        }
+    }
+
+    /// Everything that can be said against the order, and what it comes to.
+    pub(super) fn price(&self, order: &Recharge) -> Decided<Priced> {
         let payer = self.active_payer(order.payer)?;
         let line = self.line(order.number)?;
         let catalogue = self.loaded.catalogue.clone();
@@ -52,11 +116,22 @@ impl Batch<'_> {
         let rest = payer.balance.checked_sub(parts.wallet).filter(|rest| !rest.is_negative());
         let rest = rest.ok_or_else(|| insufficient(payer.balance, parts.wallet))?;
         let placement = self.place(order, &line, plan.days())?;
-        let (txn_id, subscription_id) = (self.ids.transaction(), self.ids.subscription());
+        Ok(Priced { payer, rest, line, plan_type: plan.plan_type, quote, parts, placement, catalogue })
+    }
+
+    /// Does it; the gateway has its part. `txn_id`: the id that a payment has promised.
+    pub(super) fn buy(
+        &mut self,
+        order: &Recharge,
+        priced: Priced,
+        txn_id: Option<TxnId>,
+    ) -> Decided<Receipt> {
+        let (txn_id, subscription_id) = (txn_id.or_else(|| self.ids.transaction()), self.ids.subscription());
         let (Some(txn_id), Some(subscription_id)) = (txn_id, subscription_id) else {
             return Err(out_of_ids());
         };
-
+        let mut transaction = priced.transaction(order, txn_id, self.loaded.now);
+        let Priced { payer, rest, line, quote, parts, placement, catalogue, .. } = priced;
         let payer = WalletState {
             balance: rest,
             seq: payer.seq.saturating_add(1),
@@ -64,10 +139,10 @@ impl Batch<'_> {
             recharges: payer.recharges.saturating_add(1),
             ..payer
         };
-        let wallet_seq = payer.seq;
+        transaction.wallet_seq = payer.seq;
+        transaction.subscription_id = Some(subscription_id);
         self.set_wallet(order.payer.user.into(), payer);
-        let beneficiary_id = (line.owner != order.payer.user).then_some(line.owner);
-        self.use_line(order.number, &line, subscription_id, &placement, beneficiary_id.is_some());
+        self.use_line(order.number, &line, subscription_id, &placement, transaction.beneficiary_id.is_some());
         let subscription = Subscription {
             subscription_id,
             phone: order.number,
@@ -79,32 +154,22 @@ impl Batch<'_> {
             valid_to: placement.valid_to,
             total_paid: quote.payable,
         };
-        let transaction = Transaction {
-            beneficiary_id,
-            wallet_seq,
-            category: Category::Service,
-            price: Some(quote.price),
-            discount: Some(quote.discount),
-            wallet_amount: Some(parts.wallet),
-            gateway_amount: Some(parts.gateway),
-            service_type: Some(plan.plan_type),
-            plan_id: Some(order.plan),
-            offer_id: order.offer,
-            to_phone: Some(order.number),
-            source: order.source,
-            payment_method: Some(order.method),
-            payment_transaction_id: Some(format!("PYMT_{}", txn_id.get())),
-            subscription_id: Some(subscription_id),
-            ..blank(txn_id, self.loaded.now, order.payer, TxnType::Debit, quote.payable)
-        };
         self.post_recharge(txn_id, order.payer.user, &quote, parts)?;
         self.writes.transactions.push(transaction.clone());
         self.new_subscriptions.insert(subscription_id, self.writes.subscriptions.len());
         self.writes.subscriptions.push(subscription.clone());
-        self.count_offer_use(order, offer);
-        self.cash_back(order, line.owner, quote.cashback)?;
-        self.tell_recharge(order, &transaction, &subscription, (plan, &quote, parts));
+        self.count_offer_use(order, order.offer.and_then(|offer| catalogue.offers.get(&offer)));
+        self.cash_back(order, txn_id, line.owner, quote.cashback)?;
+        if let Some(plan) = catalogue.plans.get(&order.plan) {
+            self.tell_recharge(order, &transaction, &subscription, (plan, &quote, parts));
+        }
         Ok(Receipt { transaction, subscription: Some(subscription) })
+    }
+
+    /// The transaction that the order becomes if the gateway captures its part.
+    fn promised(&mut self, order: &Recharge, priced: &Priced) -> Decided<Transaction> {
+        let txn_id = self.ids.transaction().ok_or_else(out_of_ids)?;
+        Ok(priced.transaction(order, txn_id, self.loaded.now))
     }
 
     fn quote(
@@ -142,8 +207,9 @@ impl Batch<'_> {
         write.added = write.added.saturating_add(1);
     }
 
-    /// Cashback is a transaction of its own: it goes to the number's owner, who may not be the payer.
-    fn cash_back(&mut self, order: &Recharge, owner: UserId, amount: Paise) -> Decided<()> {
+    /// Cashback is a transaction of its own: it goes to the number's owner, who may not be the payer. It names the recharge
+    /// that earned it, so that a refund finds it.
+    fn cash_back(&mut self, order: &Recharge, earned_by: TxnId, owner: UserId, amount: Paise) -> Decided<()> {
         if !amount.is_positive() {
             return Ok(());
         }
@@ -163,6 +229,7 @@ impl Batch<'_> {
             to_phone: Some(order.number),
             source: order.source,
             payment_method: Some(PaymentMethod::Wallet),
+            payment_transaction_id: Some(format!("CASHBACK_{}", earned_by.get())),
             ..blank(txn_id, self.loaded.now, order.payer, TxnType::Credit, amount)
         });
         Ok(())

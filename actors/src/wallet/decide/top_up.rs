@@ -1,14 +1,36 @@
 //! Putting money into a wallet: from the gateway, or from another wallet.
 
-use super::{Batch, Decided, blank, credited, insufficient, out_of_ids};
+use super::{Batch, Decided, blank, credited, insufficient, out_of_ids, too_large};
 use crate::events::{Event, WalletToppedUp};
-use crate::kernel::{AccountId, PaymentMethod, Source, TxnType, UserId, WalletId};
-use crate::wallet::command::{Reason, Receipt, Rejection, TopUp, Transaction};
+use crate::kernel::{AccountId, PaymentMethod, Source, TxnId, TxnType, UserId, WalletId};
+use crate::payment::Begun;
+use crate::wallet::command::{Reason, Receipt, Rejection, Reward, TopUp, Transaction};
+use crate::wallet::payment::Purchase;
 use crate::wallet::state::WalletState;
 use crate::wallet::writes::NewEvent;
 
 impl Batch<'_> {
     pub(super) fn top_up(&mut self, order: &TopUp) -> Decided<Receipt> {
+        let (payer, receiver) = self.receiver(order)?;
+        if order.method == PaymentMethod::Wallet {
+            return self.transfer(order, payer, receiver);
+        }
+        self.receive(receiver, order.amount)?;
+        match self.begin(order.payer, order.amount) {
+            Begun::Captured => self.capture(order, None),
+            Begun::Pending { late } => {
+                let transaction = self.promised_top_up(order, &payer, receiver)?;
+                self.wait_for(Purchase::TopUp(order.clone()), transaction, late)
+            }
+            Begun::Declined => {
+                let transaction = self.promised_top_up(order, &payer, receiver)?;
+                self.decline(Purchase::TopUp(order.clone()), transaction)
+            }
+        }
+    }
+
+    /// The payer's wallet, and who gets the money.
+    fn receiver(&self, order: &TopUp) -> Decided<(WalletState, UserId)> {
         let payer = self.active_payer(order.payer)?;
         if !order.amount.is_positive() || order.amount > self.limits.max_top_up {
             return Err(Rejection::new(
@@ -16,44 +38,78 @@ impl Batch<'_> {
                 format!("A top-up must be between 0.01 and {} rupees", self.limits.max_top_up),
             ));
         }
-        let receiver = if Some(order.number) == order.payer.phone {
-            order.payer.user
-        } else {
-            self.line(order.number)?.owner
-        };
-        if order.method == PaymentMethod::Wallet {
-            self.transfer(order, payer, receiver)
-        } else {
-            self.capture(order, receiver)
-        }
+        let own = Some(order.number) == order.payer.phone;
+        let receiver = if own { order.payer.user } else { self.line(order.number)?.owner };
+        Ok((payer, receiver))
     }
 
-    /// From the gateway into the receiver's wallet: one transaction, seen by both.
-    fn capture(&mut self, order: &TopUp, receiver: UserId) -> Decided<Receipt> {
-        let (wallet, balance) = self.receive(receiver, order.amount)?;
+    fn promised_top_up(&mut self, order: &TopUp, payer: &WalletState, to: UserId) -> Decided<Transaction> {
         let txn_id = self.ids.transaction().ok_or_else(out_of_ids)?;
+        Ok(Transaction { wallet_seq: payer.seq, ..self.captured(order, to, txn_id) })
+    }
+
+    /// From the gateway into the receiver's wallet: one transaction, seen by both. `txn_id`: the id that a payment has
+    /// promised.
+    pub(super) fn capture(&mut self, order: &TopUp, txn_id: Option<TxnId>) -> Decided<Receipt> {
+        let (_, receiver) = self.receiver(order)?;
+        let (wallet, balance) = self.receive(receiver, order.amount)?;
+        let txn_id = txn_id.or_else(|| self.ids.transaction()).ok_or_else(out_of_ids)?;
         let wallet = credited(wallet, balance);
         let wallet_seq = wallet.seq;
         self.set_wallet(receiver.into(), wallet);
-        let beneficiary_id = (receiver != order.payer.user).then_some(receiver);
-        if beneficiary_id.is_some() {
+        if receiver != order.payer.user {
             let payer = self.active_payer(order.payer)?;
             let transactions = payer.transactions.saturating_add(1);
             self.set_wallet(order.payer.user.into(), WalletState { transactions, ..payer });
         }
         self.post(txn_id, AccountId::GATEWAY_CLEARING, order.amount.checked_neg())?;
         self.post(txn_id, WalletId::from(receiver).into(), Some(order.amount))?;
-        let transaction = Transaction {
-            beneficiary_id,
-            wallet_seq,
+        let transaction = Transaction { wallet_seq, ..self.captured(order, receiver, txn_id) };
+        Ok(self.finish_top_up(transaction, receiver))
+    }
+
+    fn captured(&self, order: &TopUp, receiver: UserId, txn_id: TxnId) -> Transaction {
+        Transaction {
+            beneficiary_id: (receiver != order.payer.user).then_some(receiver),
             gateway_amount: Some(order.amount),
             to_phone: Some(order.number),
             source: Source::WalletTopup,
             payment_method: Some(order.method),
             payment_transaction_id: Some(format!("TOPUP_{}", txn_id.get())),
             ..blank(txn_id, self.loaded.now, order.payer, TxnType::Credit, order.amount)
+        }
+    }
+
+    /// What a referral has earned.
+    pub(super) fn reward(&mut self, order: &Reward) -> Decided<Receipt> {
+        let due = self.loaded.rewards.get(&order.reward_id) == Some(&(order.amount, order.receiver.user));
+        if !due {
+            return Err(Rejection::new(
+                Reason::RewardNotPending,
+                "The reward was paid already, or has lapsed",
+            ));
+        }
+        // A reward is no top-up: the limit of what a wallet may hold is not for it.
+        let wallet = self.active_payer(order.receiver)?;
+        let balance = wallet.balance.checked_add(order.amount).ok_or_else(too_large)?;
+        let txn_id = self.ids.transaction().ok_or_else(out_of_ids)?;
+        let wallet = credited(wallet, balance);
+        let wallet_seq = wallet.seq;
+        self.loaded.rewards.remove(&order.reward_id);
+        self.writes.rewards.push(order.reward_id);
+        self.set_wallet(order.receiver.user.into(), wallet);
+        self.post(txn_id, AccountId::REWARDS, order.amount.checked_neg())?;
+        self.post(txn_id, WalletId::from(order.receiver.user).into(), Some(order.amount))?;
+        let transaction = Transaction {
+            wallet_seq,
+            from_phone: None,
+            to_phone: order.receiver.phone,
+            source: Source::ReferralReward,
+            payment_method: Some(PaymentMethod::Wallet),
+            payment_transaction_id: Some(format!("REWARD_{}", order.reward_id)),
+            ..blank(txn_id, self.loaded.now, order.receiver, TxnType::Credit, order.amount)
         };
-        Ok(self.finish_top_up(order, transaction, receiver))
+        Ok(self.finish_top_up(transaction, order.receiver.user))
     }
 
     /// From the payer's wallet into the receiver's: a debit and a credit that meet in the clearing account.
@@ -96,19 +152,20 @@ impl Batch<'_> {
             ..debit.clone()
         };
         self.writes.transactions.push(credit);
-        Ok(self.finish_top_up(order, debit, receiver))
+        Ok(self.finish_top_up(debit, receiver))
     }
 
-    fn finish_top_up(&mut self, order: &TopUp, transaction: Transaction, receiver: UserId) -> Receipt {
-        if let Some(event_id) = self.ids.event() {
+    /// Writes and tells of money that went into `receiver`'s wallet.
+    pub(super) fn finish_top_up(&mut self, transaction: Transaction, receiver: UserId) -> Receipt {
+        if let (Some(to_phone), Some(event_id)) = (transaction.to_phone, self.ids.event()) {
             let event = Event::WalletToppedUp(WalletToppedUp {
                 txn_id: transaction.txn_id,
                 wallet_seq: transaction.wallet_seq,
                 user_id: transaction.user_id,
                 beneficiary_id: receiver,
-                to_phone: order.number,
-                amount: order.amount,
-                payment_method: order.method,
+                to_phone,
+                amount: transaction.amount,
+                payment_method: transaction.payment_method.unwrap_or(PaymentMethod::Wallet),
                 source: transaction.source,
                 occurred_at: transaction.created_at,
                 request: None,

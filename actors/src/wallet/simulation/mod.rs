@@ -17,15 +17,16 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use self::world::{Db, Faults, SimStore, World};
 use super::{
-    Asked, Command, Done, Fund, KeyOrigin, KeyWatch, Limits, Order, OrderKey, Payer, Recharge, Refusal,
-    RetryLimits, StoredOutcome, TopUp, WalletState, run_batch,
+    Asked, Command, Done, Fund, KeyOrigin, KeyWatch, Limits, Order, OrderKey, Payer, Receipt, Recharge,
+    Refund, Refusal, RetryLimits, Settle, Settlement, StoredOutcome, TopUp, WalletState, run_batch,
 };
 use crate::catalogue::{Catalogue, Conditions, Offer, Plan, Reward, Rewards};
 use crate::events::RequestRef;
 use crate::kernel::{
-    AccountStatus, ActivationMode, Digest128, ManualClock, OfferId, Paise, PaymentMethod, PhoneNumber,
-    PlanId, Random, SeededRandom, Source, TxnId, UserId, UserType,
+    AccountStatus, ActivationMode, AdminId, Digest128, ManualClock, OfferId, Paise, PaymentMethod,
+    PhoneNumber, PlanId, Random, SeededRandom, Source, TxnId, UserId, UserType,
 };
+use crate::payment::{Begun, Gateway, PaymentRules};
 use crate::wallet::LineState;
 
 const CUSTOMERS: i64 = 4;
@@ -76,6 +77,7 @@ fn catalogue() -> Catalogue {
 
 fn database() -> Db {
     let mut db = Db { catalogue: Arc::new(catalogue()), next_id: 1, ..Db::default() };
+    db.rewards = (0..4).map(|reward| (reward, (Paise::new(5_000), UserId(1 + reward)))).collect();
     for user in 1..=CUSTOMERS {
         let balance = Paise::from_rupees(user * 400).unwrap();
         db.opening.insert(UserId(user).into(), balance);
@@ -117,6 +119,9 @@ fn request(number: u128, random: &SeededRandom) -> Request {
             reference: None,
             audit: None,
         })
+    } else if !partner && random.below(12) == 0 {
+        let reward_id = draw(4);
+        Command::Reward(super::Reward { reward_id, receiver: payer, amount: Paise::new(5_000) })
     } else if random.below(3) == 0 {
         Command::TopUp(TopUp { payer, number: number_of, amount: Paise::new(draw(30_000)), method })
     } else {
@@ -152,6 +157,58 @@ fn start() -> DateTime<Utc> {
 /// What a partner calls the message of this key and request.
 fn reference(key: u128, request: u128) -> RequestRef {
     RequestRef { partner: "partner".into(), source: key.to_string().into(), id: request.to_string().into() }
+}
+
+/// Captures every fourth amount at once; others stay pending or are declined.
+#[derive(Debug)]
+struct SimGateway;
+
+impl Gateway for SimGateway {
+    fn begin(&self, amount: Paise) -> Begun {
+        match amount.get() % 4 {
+            0 | 1 => Begun::Captured,
+            2 => Begun::Pending { late: None },
+            _ if amount.get() % 8 == 3 => Begun::Pending { late: None },
+            _ => Begun::Declined,
+        }
+    }
+}
+
+fn limits() -> Limits {
+    let payments = PaymentRules { gateway: &SimGateway, ttl: TimeDelta::minutes(15) };
+    Limits { max_queued: 3, max_top_up: Paise::new(25_000), max_balance: None, payments }
+}
+
+/// What may follow an effect: callbacks of the gateway for what is pending, refunds of what was done.
+fn followers(world: &World, receipt: &Receipt) -> Vec<Command> {
+    let db = world.db.borrow();
+    let txn_id = receipt.transaction.txn_id;
+    if let Some((payment, _)) = db.payments.get(&txn_id).filter(|_| receipt.is_pending()) {
+        let all = [Settlement::Captured, Settlement::Failed, Settlement::Expired];
+        let settle = || {
+            let settlement = all[usize::try_from(world.random.below(3)).unwrap()];
+            Command::Settle(Box::new(Settle { payment: payment.clone(), settlement }))
+        };
+        return (0..=world.random.below(3)).map(|_| settle()).collect();
+    }
+    let of = &receipt.transaction;
+    if !world.chance(40) {
+        return Vec::new();
+    }
+    let earned = format!("CASHBACK_{}", txn_id.get());
+    let cashback = db.transactions.values().find(|txn| txn.payment_transaction_id.as_ref() == Some(&earned));
+    let refund = || {
+        Command::Refund(Box::new(Refund {
+            payer: Payer { user: of.user_id, phone: of.from_phone },
+            of: of.clone(),
+            cashback: cashback.map_or(Paise::ZERO, |txn| txn.amount),
+            amount: world.chance(50).then(|| Paise::new(i64::try_from(world.random.below(30_000)).unwrap())),
+            admin: AdminId(1),
+            role: String::new(),
+            reason: None,
+        }))
+    };
+    (0..=world.random.below(2)).map(|_| refund()).collect()
 }
 
 fn definite(answer: &Answer) -> bool {
@@ -229,10 +286,9 @@ impl Simulation {
         let orders: Vec<Order> = indexes.iter().map(|index| self.requests[*index].order.clone()).collect();
         let world = Rc::clone(&self.world);
         let batch = async move {
-            let limits = Limits { max_queued: 3, max_top_up: Paise::new(25_000), max_balance: None };
             let retry = RetryLimits { tries: 4, ..RetryLimits::default() };
             let mut watch = KeyWatch::of(u32::from(world.chance(50)));
-            let answers = run_batch(&mut store, &orders, &limits, &retry, &mut watch, &world.random).await;
+            let answers = run_batch(&mut store, &orders, &limits(), &retry, &mut watch, &world.random).await;
             (store, answers)
         };
         self.running[writer] = Some((indexes, Box::pin(batch)));
@@ -242,6 +298,9 @@ impl Simulation {
         assert_eq!(indexes.len(), answers.len(), "every order has its answer");
         for (index, answer) in indexes.iter().zip(answers) {
             let again = !definite(&answer) || self.world.chance(10);
+            if let Ok(Done { receipt, replayed: false }) = &answer {
+                self.follow(receipt);
+            }
             self.requests[*index].answers.push(answer);
             let internal = self.requests[*index].order.key.origin == KeyOrigin::Internal;
             if again && !internal {
@@ -259,6 +318,16 @@ impl Simulation {
             let reference = reference(order.key.key.0, order.key.request.0);
             let told = db.answered.iter().filter(|request| **request == reference).count();
             assert_eq!(told, usize::from(decided), "a partner is told of each decision once");
+        }
+    }
+
+    fn follow(&mut self, receipt: &Receipt) {
+        for command in followers(&self.world, receipt) {
+            let number = Digest128(u128::try_from(self.requests.len()).unwrap());
+            let key = OrderKey { key: number, request: number, origin: KeyOrigin::Client };
+            self.requests.push(Request { order: Order { command, key, asked: None }, answers: Vec::new() });
+            let writer = usize::try_from(self.world.random.below(3)).unwrap();
+            self.queues[writer].push_back(self.requests.len() - 1);
         }
     }
 

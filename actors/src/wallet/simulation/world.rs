@@ -12,12 +12,13 @@ use chrono::{DateTime, Utc};
 use crate::catalogue::Catalogue;
 use crate::events::{Event, RequestRef};
 use crate::kernel::{
-    AccountId, Clock, Digest128, ManualClock, Paise, PhoneNumber, Random, SeededRandom, SubscriptionId,
-    SubscriptionStatus, TxnId, WalletId,
+    AccountId, Category, Clock, Digest128, ManualClock, Paise, PaymentState, PhoneNumber, Random,
+    SeededRandom, SubscriptionId, SubscriptionStatus, TxnId, TxnStatus, UserId, WalletId,
 };
 use crate::wallet::{
-    Bought, IdBlock, Ids, LineState, Loaded, NewPosting, Receipt, StoreError, StoredKey, StoredOutcome,
-    Subscription, Touch, Transaction, WalletState, WalletStore, Writes,
+    Bought, IdBlock, Ids, LineState, Loaded, NewPosting, NewRefund, Payment, PaymentStanding, Receipt,
+    RefundStanding, SettledPayment, StoreError, StoredKey, StoredOutcome, Subscription, Touch, Transaction,
+    WalletState, WalletStore, Writes,
 };
 
 /// What is committed.
@@ -33,6 +34,11 @@ pub struct Db {
     pub events: BTreeMap<i64, Option<TxnId>>,
     /// The messages that events answer.
     pub answered: Vec<RequestRef>,
+    pub payments: BTreeMap<TxnId, (Payment, PaymentStanding)>,
+    pub settled: BTreeMap<TxnId, Vec<SettledPayment>>,
+    pub refunds: Vec<NewRefund>,
+    pub rewards: BTreeMap<i64, (Paise, UserId)>,
+    pub rewarded: u64,
     pub catalogue: Arc<Catalogue>,
     pub next_id: i64,
 }
@@ -76,6 +82,7 @@ impl Db {
                 sub.valid_to += shift.by;
             }
         }
+        self.apply_payments(writes);
         for txn in &writes.transactions {
             assert!(
                 self.transactions.insert(txn.txn_id, txn.clone()).is_none(),
@@ -104,14 +111,64 @@ impl Db {
         }
     }
 
+    fn apply_payments(&mut self, writes: &Writes) {
+        for new in &writes.payments {
+            let it = (new.payment.clone(), new.standing);
+            assert!(self.payments.insert(new.payment.payment_id, it).is_none(), "a payment is begun once");
+        }
+        for settled in &writes.settled {
+            let (_, standing) = self.payments.get_mut(&settled.payment_id).unwrap();
+            let late = settled.state == PaymentState::LateCapture;
+            assert_eq!(standing.state == PaymentState::Pending, !late, "a payment ends once, or comes late");
+            *standing = PaymentStanding { state: settled.state, txn_id: Some(settled.txn_id) };
+            self.settled.entry(settled.payment_id).or_default().push(*settled);
+        }
+        for cancelled in &writes.cancelled {
+            let sub = self.subscriptions.get_mut(&cancelled.subscription_id).unwrap();
+            assert_eq!(
+                sub.valid_to, cancelled.old_valid_to,
+                "the window that was read is the one that stands"
+            );
+            assert_ne!(sub.status, SubscriptionStatus::Expired, "a plan is cancelled once");
+            (sub.status, sub.valid_to) = (SubscriptionStatus::Expired, cancelled.valid_to);
+            let behind = |sub: &&mut Subscription| {
+                sub.phone == cancelled.phone
+                    && sub.status == SubscriptionStatus::Queued
+                    && sub.valid_from >= cancelled.old_valid_to
+            };
+            for sub in self.subscriptions.values_mut().filter(behind) {
+                sub.valid_from += cancelled.shift();
+                sub.valid_to += cancelled.shift();
+            }
+        }
+        self.refunds.extend(writes.refunds.iter().cloned());
+        for reward in &writes.rewards {
+            self.rewards.remove(reward).expect("a reward is paid once");
+            self.rewarded += 1;
+        }
+    }
+
     fn receipt(&self, txn: TxnId, bought: Option<Bought>) -> Receipt {
-        let transaction = self.transactions[&txn].clone();
+        let Some(transaction) = self.transactions.get(&txn).cloned() else {
+            let transaction = self.payments[&txn].0.transaction.clone();
+            return Receipt { transaction, subscription: None };
+        };
         let subscription = transaction.subscription_id.map(|id| {
             let stored = self.subscriptions[&id].clone();
             let Bought { status, valid_from, valid_to } = bought.expect("a recharge has bought something");
             Subscription { status, valid_from, valid_to, ..stored }
         });
         Receipt { transaction, subscription }
+    }
+
+    fn refund_standing(&self, txn: TxnId, plan: Option<SubscriptionId>) -> RefundStanding {
+        let before =
+            self.refunds.iter().filter(|refund| refund.txn_id == txn).map(|refund| refund.amount.get());
+        let plan = plan.and_then(|plan| self.subscriptions.get(&plan));
+        RefundStanding {
+            refunded: Paise::new(before.sum()),
+            plan: plan.map(|sub| (sub.status, sub.valid_from, sub.valid_to)),
+        }
     }
 
     /// Everything that must hold after every commit.
@@ -131,17 +188,59 @@ impl Db {
             assert!(!wallet.balance.is_negative(), "a wallet is not negative");
         }
         self.check_lines();
-        let done = self.keys.values().filter(|key| matches!(key.outcome, StoredOutcome::Done(_))).count();
         let told: BTreeSet<TxnId> = self.events.values().copied().flatten().collect();
-        assert_eq!(done, told.len(), "an event for each success");
+        for key in self.keys.values() {
+            let StoredOutcome::Done(receipt) = &key.outcome else { continue };
+            assert!(
+                receipt.is_pending() || told.contains(&receipt.transaction.txn_id),
+                "an event for each success"
+            );
+        }
         let services = self.transactions.values().filter(|txn| txn.subscription_id.is_some()).count();
         assert_eq!(services, self.subscriptions.len(), "one subscription for each recharge");
+        self.check_payments(&balances);
+    }
+
+    fn check_payments(&self, balances: &BTreeMap<AccountId, i64>) {
+        for (id, (payment, standing)) in &self.payments {
+            let came = match standing.state {
+                PaymentState::Captured | PaymentState::LateCapture => payment.amount,
+                _ => Paise::ZERO,
+            };
+            let captured = |txn: &&Transaction| txn.status == TxnStatus::Success;
+            let ended = standing.txn_id.map(|txn| &self.transactions[&txn]);
+            assert_eq!(ended.is_none(), standing.state == PaymentState::Pending);
+            let gateway = ended.filter(captured).map_or(Some(Paise::ZERO), |txn| txn.gateway_amount);
+            assert_eq!(gateway, Some(came), "a payment's transaction has what the gateway captured");
+            assert!(self.settled.get(id).map_or(0, Vec::len) <= 2);
+        }
+        let mut refunded: BTreeMap<TxnId, i64> = BTreeMap::new();
+        for refund in &self.refunds {
+            *refunded.entry(refund.txn_id).or_default() += refund.amount.get();
+        }
+        for (txn, sum) in refunded {
+            assert!(sum <= self.transactions[&txn].amount.get(), "never more is given back than was paid");
+        }
+        let rewards = balances.get(&AccountId::REWARDS).copied().unwrap_or(0);
+        assert_eq!(rewards, -5_000 * i64::try_from(self.rewarded).unwrap(), "a reward is paid once");
+        for (id, wallet) in &self.wallets {
+            let seen = |txn: &&Transaction| {
+                let received =
+                    txn.category == Category::Wallet && txn.beneficiary_id.map(WalletId::from) == Some(*id);
+                WalletId::from(txn.user_id) == *id || received
+            };
+            let seen = i64::try_from(self.transactions.values().filter(seen).count()).unwrap();
+            assert_eq!(wallet.transactions, seen, "a wallet counts its owner's transactions");
+        }
     }
 
     fn check_lines(&self) {
         for (phone, line) in &self.lines {
-            let mut own: Vec<&Subscription> =
-                self.subscriptions.values().filter(|sub| sub.phone == *phone).collect();
+            let mut own: Vec<&Subscription> = self
+                .subscriptions
+                .values()
+                .filter(|sub| sub.phone == *phone && sub.valid_from < sub.valid_to)
+                .collect();
             own.sort_by_key(|sub| (sub.valid_from, sub.valid_to));
             let active = own.iter().filter(|sub| sub.status == SubscriptionStatus::Active).count();
             assert!(active <= 1, "one active plan for a number");
@@ -329,6 +428,13 @@ impl WalletStore for SimStore {
                 lines: lines.iter().map(|(phone, _)| (*phone, db.lines[phone].clone())).collect(),
                 keys,
                 offer_uses: HashMap::new(),
+                payments: db.payments.iter().map(|(id, (_, standing))| (*id, *standing)).collect(),
+                refunds: touch
+                    .refunds
+                    .iter()
+                    .map(|(txn, plan)| (*txn, db.refund_standing(*txn, *plan)))
+                    .collect(),
+                rewards: db.rewards.iter().map(|(id, reward)| (*id, *reward)).collect(),
                 catalogue: Arc::clone(&db.catalogue),
             }
         };
