@@ -202,6 +202,13 @@ const fn may_pass(reason: Reason) -> bool {
         | Reason::ReceiverNotActive
         | Reason::SameWallet
         | Reason::InvalidWalletAmount
-        | Reason::MessageExpired => false,
+        | Reason::MessageExpired
+        | Reason::PaymentDeclined
+        | Reason::PaymentUnknown
+        | Reason::PaymentSettled
+        | Reason::PriceChanged
+        | Reason::NotRefundable
+        | Reason::RefundExceeded
+        | Reason::RewardNotPending => false,
     }
 }
