@@ -4,7 +4,9 @@ use chrono::TimeDelta;
 
 use super::{Batch, Decided, credited, out_of_ids, too_large};
 use crate::events::{Event, PaymentFailed};
-use crate::kernel::{AccountId, Category, Paise, PaymentState, Source, TxnId, TxnStatus, TxnType, WalletId};
+use crate::kernel::{
+    AccountId, AccountStatus, Category, Paise, PaymentState, Source, TxnId, TxnStatus, TxnType, WalletId,
+};
 use crate::payment::Begun;
 use crate::wallet::command::{Payer, Reason, Receipt, Rejection, Transaction};
 use crate::wallet::payment::{Payment, PaymentStanding, Purchase, Settle, Settlement};
