@@ -41,6 +41,7 @@ use crate::platform::postgres::listener::Listener;
 use crate::platform::postgres::rows::LongReads;
 use crate::platform::redis::{Announcer, Hearing};
 use crate::platform::tls;
+use crate::receipts::{self, Receipts};
 use crate::recharge::{self, RechargeService};
 use crate::referrals::{self, Referrals};
 use crate::roles::{self, Roles};
@@ -150,6 +151,7 @@ struct Services {
     autopay: autopay::Services,
     partners: PartnerService,
     payments: Payments,
+    receipts: Receipts,
 }
 
 impl Services {
@@ -251,6 +253,7 @@ impl Services {
             autopay,
             partners,
             payments,
+            receipts: Receipts::new(parts.pool.clone(), parts.config.timezone),
         })
     }
 
@@ -271,6 +274,7 @@ impl Services {
             .app_data(web::Data::new(self.recharge.clone()))
             .app_data(web::Data::new(self.partners.clone()))
             .app_data(web::Data::new(self.payments.clone()))
+            .app_data(web::Data::new(self.receipts.clone()))
             .configure(|cfg| self.autopay.attach(cfg));
     }
 }
@@ -294,6 +298,7 @@ fn features(cfg: &mut web::ServiceConfig) {
         .configure(transactions::routes)
         .configure(subscriptions::routes)
         .configure(payments::routes)
+        .configure(receipts::routes)
         .configure(notifications::routes)
         .configure(auth::routes)
         .configure(users::routes)
@@ -325,6 +330,7 @@ pub fn openapi_document() -> serde_json::Value {
         audit::Docs::openapi(),
         partners::Docs::openapi(),
         payments::Docs::openapi(),
+        receipts::Docs::openapi(),
         operations::Docs::openapi(),
     ])
 }

@@ -16,6 +16,7 @@ pub mod operations;
 pub mod partners;
 pub mod payments;
 pub mod platform;
+pub mod receipts;
 pub mod recharge;
 pub mod referrals;
 pub mod roles;

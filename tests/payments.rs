@@ -378,6 +378,33 @@ fn a_top_up_goes_back_through_the_gateway_while_the_wallet_holds_it() {
 }
 
 #[test]
+fn a_receipt_is_a_pdf_for_those_who_may_see_it() {
+    with_app(async |app| {
+        let (asha, ravi) = (app.sign_in(ASHA).await.access, app.sign_in(RAVI).await.access);
+        let admin = app.sign_in(ADMIN).await.access;
+        app.fund(&asha, 500).await;
+        for name in ["आशा राव", "தமிழ்ச்செல்வி", "王小明", "محمد علي 12", "😀 \u{202E}x\u{10FFFF}", ""]
+        {
+            let set = "UPDATE users SET name = $1 WHERE phone = 919800000001";
+            sqlx::query(set).bind(name).execute(&app.pool).await.unwrap();
+            let list = app.get("/recharge/my/transactions", &asha).await.ok();
+            let path = format!("/recharge/transactions/{}/receipt", list["transactions"][0]["txn_id"]);
+            let receipt = app.get(&path, &asha).await;
+            assert_eq!(
+                (receipt.status, receipt.headers["content-type"].to_str().unwrap()),
+                (200, "application/pdf")
+            );
+            assert!(receipt.text.starts_with("%PDF-") && receipt.text.trim_end().ends_with("%%EOF"));
+            assert_eq!(app.get(&path, &admin).await.status, 200);
+            assert_eq!(app.get(&path, &ravi).await.problem(), "not_found");
+            assert_eq!(app.get(&path, "").await.problem(), "not_authenticated");
+        }
+        assert_eq!(app.get("/recharge/transactions/77/receipt", &asha).await.problem(), "not_found");
+        assert_eq!(app.get("/recharge/transactions/x/receipt", &asha).await.problem(), "invalid_input");
+    });
+}
+
+#[test]
 fn the_last_recharge_is_repeated_as_it_was() {
     with_app(async |app| {
         let token = app.sign_in(ASHA).await.access;

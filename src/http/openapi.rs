@@ -152,7 +152,7 @@ fn tags(paths: &BTreeMap<String, Map<String, Value>>) -> Vec<Value> {
         "Offers" => "Discounts and rewards on plans",
         "Recharge" => "Recharges, top-ups, subscriptions and transactions",
         "Autopay" => "Recharges on a date, or again and again, from the wallet",
-        "Payments" => "Payments that are not captured at once, the gateway's callbacks, refunds",
+        "Payments" => "Payments that are not captured at once, the gateway's callbacks, refunds, receipts",
         "Notifications" => "Messages to customers and administrators",
         "Audit" => "Who changed what, and who signed in",
         "Partners" => "Those who ask by message, and the wallets that pay for it",
