@@ -10,6 +10,7 @@ use gencharge::wallet::PgWalletStore;
 use gencharge_actors::kernel::{Clock as _, Paise, SystemRandom};
 use gencharge_actors::messages::{CommandHandler as _, IncomingCommand, Outcome};
 use gencharge_actors::partner::{CONTENT_TYPE, MAX_BYTES};
+use gencharge_actors::payment::PaymentRules;
 use gencharge_actors::runtime::Universe;
 use gencharge_actors::wallet::{Limits, RetryLimits, WalletSettings, Wallets};
 use reqwest::Method;
@@ -35,7 +36,12 @@ impl<'a> Desk<'a> {
         let settings = WalletSettings {
             shards: 2,
             mailbox: 4096,
-            limits: Limits { max_queued: 12, max_top_up: Paise::new(5_000_000), max_balance: None },
+            limits: Limits {
+                max_queued: 12,
+                max_top_up: Paise::new(5_000_000),
+                max_balance: None,
+                payments: PaymentRules::default(),
+            },
             retry: RetryLimits::default(),
             random: Arc::new(SystemRandom),
             committed: Arc::new(|| ()),
