@@ -44,6 +44,7 @@ use crate::platform::tls;
 use crate::receipts::{self, Receipts};
 use crate::recharge::{self, RechargeService};
 use crate::referrals::{self, Referrals};
+use crate::reports::{self, Reports};
 use crate::roles::{self, Roles};
 use crate::subscriptions::{self, SubscriptionLists};
 use crate::transactions::{self, TransactionLists};
@@ -152,6 +153,7 @@ struct Services {
     partners: PartnerService,
     payments: Payments,
     receipts: Receipts,
+    reports: Reports,
 }
 
 impl Services {
@@ -190,6 +192,12 @@ impl Services {
         let referrals = Referrals::new(parts.pool.clone(), long_reads.clone());
         let roles = Roles::new(parts.pool.clone(), Arc::clone(&parts.clock), gate.clone());
         let transactions = TransactionLists::new(
+            parts.pool.clone(),
+            long_reads.clone(),
+            Arc::clone(&parts.clock),
+            parts.config.timezone,
+        );
+        let reports = Reports::new(
             parts.pool.clone(),
             long_reads.clone(),
             Arc::clone(&parts.clock),
@@ -254,6 +262,7 @@ impl Services {
             partners,
             payments,
             receipts: Receipts::new(parts.pool.clone(), parts.config.timezone),
+            reports,
         })
     }
 
@@ -275,6 +284,7 @@ impl Services {
             .app_data(web::Data::new(self.partners.clone()))
             .app_data(web::Data::new(self.payments.clone()))
             .app_data(web::Data::new(self.receipts.clone()))
+            .app_data(web::Data::new(self.reports.clone()))
             .configure(|cfg| self.autopay.attach(cfg));
     }
 }
@@ -302,6 +312,7 @@ fn features(cfg: &mut web::ServiceConfig) {
         .configure(notifications::routes)
         .configure(auth::routes)
         .configure(users::routes)
+        .configure(reports::routes)
         .configure(audit::routes)
         .configure(roles::routes)
         .configure(referrals::routes)
@@ -321,6 +332,7 @@ pub fn openapi_document() -> serde_json::Value {
         admins::Docs::openapi(),
         roles::Docs::openapi(),
         referrals::Docs::openapi(),
+        reports::Docs::openapi(),
         transactions::Docs::openapi(),
         subscriptions::Docs::openapi(),
         catalogue::Docs::openapi(),

@@ -19,6 +19,7 @@ pub mod platform;
 pub mod receipts;
 pub mod recharge;
 pub mod referrals;
+pub mod reports;
 pub mod roles;
 pub mod subscriptions;
 pub mod telemetry;

@@ -43,6 +43,8 @@ mod rabbit;
 #[cfg(test)]
 mod recharge;
 #[cfg(test)]
+mod reports;
+#[cfg(test)]
 mod stores;
 #[cfg(test)]
 mod support;

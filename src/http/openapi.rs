@@ -154,6 +154,8 @@ fn tags(paths: &BTreeMap<String, Map<String, Value>>) -> Vec<Value> {
         "Autopay" => "Recharges on a date, or again and again, from the wallet",
         "Payments" => "Payments that are not captured at once, the gateway's callbacks, refunds, receipts",
         "Notifications" => "Messages to customers and administrators",
+        "Reports" => "Rows for people and programs, as JSON, CSV, XLSX or PDF",
+        "Analytics" => "Figures over time",
         "Audit" => "Who changed what, and who signed in",
         "Partners" => "Those who ask by message, and the wallets that pay for it",
         "Operations" => "For those who run the service",

@@ -3,9 +3,11 @@
 use std::str::FromStr;
 
 use actix_web::HttpRequest;
-use chrono::{DateTime, Days, NaiveDate, NaiveDateTime, Utc};
+use chrono::{DateTime, Days, NaiveDate, NaiveDateTime, TimeZone as _, Utc};
+use chrono_tz::Tz;
 use gencharge_actors::kernel::{Paise, PhoneNumber};
 
+use super::days::{day_end, day_start};
 use super::list::Cursor;
 use super::problem::{FieldError, Problem};
 
@@ -20,7 +22,36 @@ impl Params {
     #[must_use]
     pub fn of(request: &HttpRequest) -> Self {
         let pairs = serde_urlencoded_pairs(request.query_string());
-        Self { pairs, faults: Vec::new() }
+        Self { pairs, faults: Vec::new() }.without_nul()
+    }
+
+    /// The fields of a JSON object as parameters: a list is a repeated one, null an absent one, objects are left out.
+    #[must_use]
+    pub fn of_object(object: &serde_json::Map<String, serde_json::Value>) -> Self {
+        use serde_json::Value;
+        let text = |value: &Value| match value {
+            Value::String(text) => Some(text.clone()),
+            Value::Number(number) => Some(number.to_string()),
+            Value::Bool(flag) => Some(flag.to_string()),
+            Value::Null | Value::Array(_) | Value::Object(_) => None,
+        };
+        let mut pairs = Vec::new();
+        for (name, value) in object {
+            let values = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
+            pairs.extend(values.iter().filter_map(text).map(|text| (name.clone(), text)));
+        }
+        Self { pairs, faults: Vec::new() }.without_nul()
+    }
+
+    /// Every value of a repeated parameter; more than `most` are a fault.
+    pub fn every(&mut self, name: &str, most: usize) -> Vec<String> {
+        let given = self.pairs.iter().filter(|(key, value)| key == name && !value.is_empty());
+        let values: Vec<String> = given.map(|(_, value)| value.clone()).collect();
+        if values.len() > most {
+            self.fault(name, format!("must have at most {most} values"));
+            return Vec::new();
+        }
+        values
     }
 
     /// The raw text of a parameter.
@@ -30,6 +61,17 @@ impl Params {
             .iter()
             .find(|(key, value)| key == name && !value.is_empty())
             .map(|(_, value)| value.as_str())
+    }
+
+    /// Faults the parameters with a character that no store can hold, and forgets them.
+    fn without_nul(mut self) -> Self {
+        let (bad, pairs) = self.pairs.into_iter().partition(|(_, value)| value.contains('\0'));
+        self.pairs = pairs;
+        let bad: Vec<(String, String)> = bad;
+        for (name, _) in bad {
+            self.fault(&name, "must not contain the character U+0000");
+        }
+        self
     }
 
     /// Notes a fault of `name`.
@@ -167,6 +209,42 @@ impl Params {
         moment
     }
 
+    /// A moment (RFC 3339; without an offset: of `zone`), or a whole day of `zone`.
+    pub fn local_moment(&mut self, name: &str, zone: Tz) -> Option<LocalMoment> {
+        let text = self.text(name)?;
+        let moment = LocalMoment::parse(text, zone);
+        if moment.is_none() {
+            self.fault(name, "must be a time such as 2026-01-31T10:00:00+05:30, or a day such as 2026-01-31");
+        }
+        moment
+    }
+
+    /// A decimal number of at most 18 digits, zero or more, as its text.
+    pub fn decimal(&mut self, name: &str) -> Option<String> {
+        let text = self.text(name)?.to_owned();
+        let (whole, part) = text.split_once('.').unwrap_or((&text, "0"));
+        let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+        if text.len() > 19 || !digits(whole) || !digits(part) {
+            self.fault(name, "must be a number such as 28 or 1.5, zero or more");
+            return None;
+        }
+        Some(text)
+    }
+
+    /// One of `words`; `None` when it is not given.
+    pub fn one_of(
+        &mut self,
+        name: &str,
+        words: impl Iterator<Item = &'static str> + Clone,
+    ) -> Option<&'static str> {
+        let text = self.text(name)?;
+        let found = words.clone().find(|word| *word == text);
+        if found.is_none() {
+            self.fault(name, format!("must be one of: {}", words.collect::<Vec<_>>().join(" ")));
+        }
+        found
+    }
+
     /// One of `words`, or the first.
     pub fn choice(&mut self, name: &str, words: &'static [&'static str]) -> &'static str {
         let first = words.first().copied().unwrap_or_default();
@@ -189,8 +267,85 @@ impl Params {
     }
 }
 
+/// A moment, or a whole day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LocalMoment {
+    /// This moment.
+    Moment(DateTime<Utc>),
+    /// From the first of these moments up to, and without, the second.
+    Day(DateTime<Utc>, DateTime<Utc>),
+}
+
+impl LocalMoment {
+    fn parse(text: &str, zone: Tz) -> Option<Self> {
+        if let Ok(day) = text.parse::<NaiveDate>() {
+            return Some(Self::Day(day_start(zone, day)?, day_end(zone, day)?));
+        }
+        // A plus sign that was not percent-encoded arrives as a space.
+        let text = text.replace(' ', "+");
+        let local = || text.replace('+', "T").parse::<NaiveDateTime>().ok();
+        let moment = text.parse::<DateTime<Utc>>().ok();
+        moment
+            .or_else(|| zone.from_local_datetime(&local()?).earliest().map(|moment| moment.to_utc()))
+            .map(Self::Moment)
+    }
+
+    /// Its first moment.
+    #[must_use]
+    pub const fn first(self) -> DateTime<Utc> {
+        match self {
+            Self::Moment(moment) | Self::Day(moment, _) => moment,
+        }
+    }
+
+    /// The first moment after a day; `None` for a single moment.
+    #[must_use]
+    pub const fn after_last(self) -> Option<DateTime<Utc>> {
+        match self {
+            Self::Moment(_) => None,
+            Self::Day(_, after) => Some(after),
+        }
+    }
+}
+
 fn serde_urlencoded_pairs(query: &str) -> Vec<(String, String)> {
     actix_web::web::Query::<Vec<(String, String)>>::from_query(query)
         .map(actix_web::web::Query::into_inner)
         .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn local_moments_are_days_or_times_with_or_without_a_zone() {
+        let parse = |text: &str| LocalMoment::parse(text, Tz::Asia__Kolkata);
+        let at = |text: &str| text.parse::<DateTime<Utc>>().unwrap();
+        let ten = LocalMoment::Moment(at("2026-01-31T04:30:00Z"));
+        for text in [
+            "2026-01-31T10:00:00",
+            "2026-01-31 10:00:00",
+            "2026-01-31T10:00:00+05:30",
+            "2026-01-31T10:00:00 05:30",
+            "2026-01-31T04:30:00Z",
+        ] {
+            assert_eq!(parse(text), Some(ten), "{text}");
+        }
+        let day = LocalMoment::Day(at("2026-01-30T18:30:00Z"), at("2026-01-31T18:30:00Z"));
+        assert_eq!(parse("2026-01-31"), Some(day));
+        for text in ["", "x", "2026-02-30", "2026-01-31T25:00:00", "31.01.2026"] {
+            assert_eq!(parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_object_is_read_like_a_query_string() {
+        let object = serde_json::json!({"ids": [1, "2", null], "flag": true, "none": null, "deep": {"a": 1}});
+        let mut params = Params::of_object(object.as_object().unwrap());
+        assert_eq!(params.every("ids", 5), ["1", "2"]);
+        assert_eq!(params.flag("flag"), Some(true));
+        assert_eq!((params.text("none"), params.text("deep")), (None, None));
+        assert!(params.every("ids", 1).is_empty() && params.done().is_err());
+    }
 }

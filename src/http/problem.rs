@@ -280,9 +280,18 @@ impl From<sqlx::Error> for Problem {
             tracing::warn!(error = %error, "database.unavailable");
             return Self::new(Code::Unavailable, "The database is away for a moment: try again shortly");
         }
+        if is_unstorable_text(&error) {
+            return Self::new(Code::InvalidInput, "Text must not contain the character U+0000: leave it out");
+        }
         tracing::error!(error = %error, "database.error");
         Self::internal()
     }
+}
+
+/// True when the caller's text holds a character that the database cannot (22021, 22P05: in text and in JSON).
+fn is_unstorable_text(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    code.is_some_and(|code| ["22021", "22P05"].contains(&code.as_ref()))
 }
 
 /// True when the failure says that the database cannot be reached or is going down, rather than that a statement was wrong.
