@@ -23,6 +23,7 @@ use tokio::task::JoinHandle;
 use utoipa::OpenApi as _;
 
 use crate::admins::{self, Admins};
+use crate::analytics::{self, Analytics};
 use crate::audit::{self, AuditLog};
 use crate::auth::{self, Auth, CookieRules, Gate, Keys, Rules, SmsFile, SmsQueue, UnusableSecret, listener};
 use crate::autopay::{self, AutopayLists, Vault};
@@ -154,6 +155,7 @@ struct Services {
     payments: Payments,
     receipts: Receipts,
     reports: Reports,
+    analytics: Analytics,
 }
 
 impl Services {
@@ -263,6 +265,7 @@ impl Services {
             payments,
             receipts: Receipts::new(parts.pool.clone(), parts.config.timezone),
             reports,
+            analytics: Analytics::new(parts.pool.clone(), Arc::clone(&parts.clock), parts.config.timezone),
         })
     }
 
@@ -285,6 +288,7 @@ impl Services {
             .app_data(web::Data::new(self.payments.clone()))
             .app_data(web::Data::new(self.receipts.clone()))
             .app_data(web::Data::new(self.reports.clone()))
+            .app_data(web::Data::new(self.analytics.clone()))
             .configure(|cfg| self.autopay.attach(cfg));
     }
 }
@@ -313,6 +317,7 @@ fn features(cfg: &mut web::ServiceConfig) {
         .configure(auth::routes)
         .configure(users::routes)
         .configure(reports::routes)
+        .configure(analytics::routes)
         .configure(audit::routes)
         .configure(roles::routes)
         .configure(referrals::routes)
@@ -333,6 +338,7 @@ pub fn openapi_document() -> serde_json::Value {
         roles::Docs::openapi(),
         referrals::Docs::openapi(),
         reports::Docs::openapi(),
+        analytics::Docs::openapi(),
         transactions::Docs::openapi(),
         subscriptions::Docs::openapi(),
         catalogue::Docs::openapi(),

@@ -3,6 +3,7 @@
 
 pub mod access;
 pub mod admins;
+pub mod analytics;
 pub mod app;
 pub mod audit;
 pub mod auth;

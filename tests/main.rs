@@ -3,6 +3,8 @@
 //! `cfg(test)` tells clippy that helpers may unwrap too.
 
 #[cfg(test)]
+mod analytics;
+#[cfg(test)]
 mod audit;
 #[cfg(test)]
 mod auth;

@@ -19,6 +19,7 @@ use sqlx::PgPool;
 use super::Parts;
 use super::bus::{self, Consumers};
 use super::stores::{COLLECTIONS, Stores};
+use crate::analytics::PgRollUp;
 use crate::audit::AuditWriter;
 use crate::autopay::{PgAutopayStore, Scheduler};
 use crate::config::{PaymentGateway, RechargeConfig};
@@ -32,6 +33,9 @@ use crate::wallet::{PgLifecycle, PgWalletStore};
 
 /// Orders that may wait for one wallet shard.
 const WALLET_MAILBOX: usize = 4096;
+
+/// How often days that are over are summed for the figures of all transactions.
+const ROLL_UP_EVERY: Duration = Duration::from_secs(600);
 
 /// How often partitions are made and old rows deleted.
 const UPKEEP_EVERY: Duration = Duration::from_secs(600);
@@ -148,6 +152,10 @@ fn start_upkeep(universe: &Universe, parts: &Parts, stores: &Stores, pool: PgPoo
     universe.supervise(Spec::new("document-upkeep").stage(Stage::Outflow), move |probe| {
         let upkeep = DocumentUpkeep::new(Arc::clone(&documents), COLLECTIONS, Arc::clone(&clock));
         UpkeepActor::new(Arc::new(upkeep), UPKEEP_EVERY, probe)
+    })?;
+    let roll_up = PgRollUp::new(parts.pool.clone(), Arc::clone(&parts.clock), parts.config.timezone);
+    universe.supervise(Spec::new("analytics").stage(Stage::Outflow), move |probe| {
+        UpkeepActor::new(Arc::new(roll_up.clone()), ROLL_UP_EVERY, probe)
     })?;
     Ok(())
 }

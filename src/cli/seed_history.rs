@@ -44,6 +44,8 @@ pub async fn seed_transactions(
         done += count;
         progress(u64::try_from(done.saturating_mul(2)).unwrap_or(u64::MAX));
     }
+    // Days that were summed already have grown.
+    sqlx::query("DELETE FROM analytics_reach").execute(&mut *connection).await?;
     for table in ["transactions", "postings", "subscriptions", "wallets"] {
         sqlx::query(sqlx::AssertSqlSafe(format!("ANALYZE {table}"))).execute(&mut *connection).await?;
     }

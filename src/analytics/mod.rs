@@ -1,0 +1,19 @@
+//! Figures over time, for administrators and for customers.
+//!
+//! Every figure of a report comes from one reading of a few sums by day ([`series`]); the sums over all transactions are kept
+//! by an actor (`rollup`), so that a report costs the same however long the history is.
+
+mod documentation;
+mod figures;
+mod insight;
+mod reports;
+mod rollup;
+mod routes;
+mod series;
+mod store;
+mod transactions;
+
+pub use documentation::Docs;
+pub use rollup::PgRollUp;
+pub use routes::routes;
+pub use store::Analytics;
