@@ -29,6 +29,8 @@ use crate::auth::{self, Auth, CookieRules, Gate, Keys, Rules, SmsFile, SmsQueue,
 use crate::autopay::{self, AutopayLists, Vault};
 use crate::catalogue::{self, CatalogueStore, PublicLists};
 use crate::config::{Config, Secret};
+use crate::contact::{self, Contacts};
+use crate::content::{self, Contents, Pictures};
 use crate::http::documentation::{self, Documentation};
 use crate::http::edge::AccessLog;
 use crate::http::{openapi, server};
@@ -149,6 +151,8 @@ struct Services {
     public_lists: PublicLists,
     notifications: Notifications,
     audit_log: AuditLog,
+    contacts: Contacts,
+    contents: Contents,
     recharge: RechargeService,
     autopay: autopay::Services,
     partners: PartnerService,
@@ -259,6 +263,19 @@ impl Services {
             public_lists,
             notifications,
             audit_log: AuditLog::new(Arc::clone(&stores.documents)),
+            contacts: Contacts::new(
+                Arc::clone(&stores.documents),
+                parts.pool.clone(),
+                Arc::clone(&parts.clock),
+                Arc::clone(&parts.random),
+            ),
+            contents: Contents::new(
+                Arc::clone(&stores.documents),
+                Pictures::new(&parts.config.data_dir.join("uploads"), Arc::clone(&parts.random)),
+                parts.pool.clone(),
+                Arc::clone(&parts.clock),
+                Arc::clone(&parts.random),
+            ),
             recharge,
             autopay,
             partners,
@@ -283,6 +300,8 @@ impl Services {
             .app_data(web::Data::new(self.public_lists.clone()))
             .app_data(web::Data::new(self.notifications.clone()))
             .app_data(web::Data::new(self.audit_log.clone()))
+            .app_data(web::Data::new(self.contacts.clone()))
+            .app_data(web::Data::new(self.contents.clone()))
             .app_data(web::Data::new(self.recharge.clone()))
             .app_data(web::Data::new(self.partners.clone()))
             .app_data(web::Data::new(self.payments.clone()))
@@ -318,6 +337,8 @@ fn features(cfg: &mut web::ServiceConfig) {
         .configure(users::routes)
         .configure(reports::routes)
         .configure(analytics::routes)
+        .configure(contact::routes)
+        .configure(content::routes)
         .configure(audit::routes)
         .configure(roles::routes)
         .configure(referrals::routes)
@@ -345,6 +366,8 @@ pub fn openapi_document() -> serde_json::Value {
         notifications::Docs::openapi(),
         recharge::Docs::openapi(),
         autopay::Docs::openapi(),
+        contact::Docs::openapi(),
+        content::Docs::openapi(),
         audit::Docs::openapi(),
         partners::Docs::openapi(),
         payments::Docs::openapi(),

@@ -11,6 +11,8 @@ pub mod autopay;
 pub mod catalogue;
 pub mod cli;
 pub mod config;
+pub mod contact;
+pub mod content;
 pub mod http;
 pub mod notifications;
 pub mod operations;

@@ -19,6 +19,10 @@ mod catalogue;
 #[cfg(test)]
 mod catalogue_admin;
 #[cfg(test)]
+mod contact;
+#[cfg(test)]
+mod content;
+#[cfg(test)]
 mod edge;
 #[cfg(test)]
 mod embedded;

@@ -8,6 +8,8 @@ use crate::audit::AUDIT_LOGS;
 use crate::auth::codes::{CodeStore, PgCodes, RedisCodes};
 use crate::config::ServicesConfig;
 use crate::platform::Server;
+use crate::contact::CONTACT_FORMS;
+use crate::content::CONTENT;
 use crate::platform::bus::rabbit::Rabbit;
 use crate::platform::documents::mongo::MongoDocumentStore;
 use crate::platform::documents::postgres::PgDocumentStore;
@@ -15,7 +17,7 @@ use crate::platform::documents::{Collection, DocumentError, DocumentStore};
 use crate::platform::redis::{Failure, Redis};
 
 /// Every collection that a feature keeps documents in.
-pub const COLLECTIONS: &[&Collection] = &[&AUDIT_LOGS];
+pub const COLLECTIONS: &[&Collection] = &[&AUDIT_LOGS, &CONTACT_FORMS, &CONTENT];
 
 /// Why a store cannot be used.
 #[derive(Debug, thiserror::Error)]

@@ -156,6 +156,8 @@ fn tags(paths: &BTreeMap<String, Map<String, Value>>) -> Vec<Value> {
         "Notifications" => "Messages to customers and administrators",
         "Reports" => "Rows for people and programs, as JSON, CSV, XLSX or PDF",
         "Analytics" => "Figures over time",
+        "Contact" => "Messages to the operator",
+        "Content" => "Texts and pictures of the pages",
         "Audit" => "Who changed what, and who signed in",
         "Partners" => "Those who ask by message, and the wallets that pay for it",
         "Operations" => "For those who run the service",

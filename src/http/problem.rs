@@ -47,6 +47,8 @@ codes! {
     InvalidOrder = "invalid_order", BAD_REQUEST, "The list has no such order";
     /// A field names something that does not exist.
     UnknownReference = "unknown_reference", BAD_REQUEST, "What it belongs to does not exist";
+    /// The picture is of no kind that is taken, or broken.
+    UnusableImage = "unusable_image", BAD_REQUEST, "The picture cannot be used";
     /// The body is larger than the operation takes.
     BodyTooLarge = "body_too_large", PAYLOAD_TOO_LARGE, "The body is too large";
     /// The body's media type is not one the operation takes.

@@ -1,0 +1,7 @@
+//! The contact form: anyone writes, administrators read and settle. Forms are documents.
+
+mod routes;
+mod service;
+
+pub use routes::{Docs, routes};
+pub use service::{CONTACT_FORMS, Contacts};
