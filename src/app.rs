@@ -31,6 +31,7 @@ use crate::catalogue::{self, CatalogueStore, PublicLists};
 use crate::config::{Config, Secret};
 use crate::contact::{self, Contacts};
 use crate::content::{self, Contents, Pictures};
+use crate::contract;
 use crate::http::documentation::{self, Documentation};
 use crate::http::edge::AccessLog;
 use crate::http::{openapi, server};
@@ -412,6 +413,7 @@ impl App {
                 .configure(features)
                 .service(web::scope("/v1").configure(features))
                 .configure(documentation::routes)
+                .configure(contract::routes)
                 .default_service(web::to(server::no_such_route))
                 .wrap(layer.clone())
         });

@@ -4,6 +4,7 @@
 
 mod migrate;
 pub mod people;
+mod publish;
 mod seed;
 pub mod seed_history;
 mod serve;
@@ -51,6 +52,19 @@ enum Command {
     Token(TokenArgs),
     /// Check every invariant of the stored data; fails if one is broken
     Verify,
+    /// Publish partners' commands to the broker, as the user in AMQP_URL; fails if one is not taken
+    Publish(PublishArgs),
+}
+
+/// Which commands: one, or a file of them.
+#[derive(Debug, Args)]
+pub struct PublishArgs {
+    /// The message, as JSON
+    #[arg(value_name = "JSON", required_unless_present = "file", conflicts_with = "file")]
+    pub message: Option<String>,
+    /// A file of messages, one a line; - is the standard input
+    #[arg(long, value_name = "FILE")]
+    pub file: Option<PathBuf>,
 }
 
 /// What to seed: exactly one kind.
@@ -120,6 +134,7 @@ async fn dispatch(command: Command, config: Config) -> Result<ExitCode, Failure>
         Command::Token(args) => {
             with_database(&config, async |database| token::run(&config, database, &args).await).await
         }
+        Command::Publish(args) => publish::run(&config, &args).await,
         Command::Verify => {
             with_database(&config, async |database| verify::run(&config, database).await).await
         }

@@ -13,6 +13,7 @@ pub mod cli;
 pub mod config;
 pub mod contact;
 pub mod content;
+pub mod contract;
 pub mod http;
 pub mod notifications;
 pub mod operations;

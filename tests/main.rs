@@ -22,6 +22,7 @@ mod catalogue_admin;
 mod contact;
 #[cfg(test)]
 mod content;
+mod contract;
 #[cfg(test)]
 mod edge;
 #[cfg(test)]
