@@ -12,10 +12,11 @@ CREATE INDEX notifications_seq_idx ON notifications (seq);
 DROP INDEX notifications_recipient_idx;
 CREATE INDEX notifications_recipient_idx ON notifications (recipient_id, recipient_type, seq DESC);
 
-ALTER TABLE user_preferences ADD COLUMN language text NOT NULL DEFAULT 'en' CHECK (language ~ '^[a-z]{2}$');
+ALTER TABLE user_preferences ADD COLUMN language text CHECK (language ~ '^[a-z]{2}$');
+COMMENT ON COLUMN user_preferences.language IS 'of notices; null: the customer did not choose';
 -- The few whose notices differ from the usual; looked up for every delivery of events.
 CREATE INDEX user_preferences_wishes_idx ON user_preferences (user_id)
-    WHERE language <> 'en' OR NOT transactional_alerts OR NOT recharge_remainders OR NOT sms_notification
+    WHERE language IS NOT NULL OR NOT transactional_alerts OR NOT recharge_remainders OR NOT sms_notification
        OR NOT email_notification;
 
 -- One row per subscription whose end was announced; written with the event, so each is announced once.

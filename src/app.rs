@@ -4,6 +4,7 @@
 mod actors;
 mod bus;
 mod edge;
+mod messages;
 pub mod stores;
 
 use std::net::SocketAddr;
@@ -16,6 +17,7 @@ use actix_web::{HttpServer, web};
 use gencharge_actors::kernel::{Clock, Paise, Random};
 use gencharge_actors::messages::CommandHandler;
 use gencharge_actors::notification::Hub;
+use gencharge_actors::notification::channel::Codes;
 use gencharge_actors::runtime::Universe;
 use sqlx::PgPool;
 use tokio::sync::{mpsc, watch};
@@ -25,7 +27,7 @@ use utoipa::OpenApi as _;
 use crate::admins::{self, Admins};
 use crate::analytics::{self, Analytics};
 use crate::audit::{self, AuditLog};
-use crate::auth::{self, Auth, CookieRules, Gate, Keys, Rules, SmsFile, SmsQueue, UnusableSecret, listener};
+use crate::auth::{self, Auth, CookieRules, Gate, Keys, Rules, UnusableSecret, listener};
 use crate::autopay::{self, AutopayLists, Vault};
 use crate::catalogue::{self, CatalogueStore, PublicLists};
 use crate::config::{Config, Secret};
@@ -35,12 +37,11 @@ use crate::contract;
 use crate::http::documentation::{self, Documentation};
 use crate::http::edge::AccessLog;
 use crate::http::{openapi, server};
-use crate::notifications::{self, Notifications, PgNotificationStore};
+use crate::notifications::{self, NotificationServices, Notifications, PgNotificationStore};
 use crate::operations;
 use crate::partners::{self, PartnerBook, PartnerCommands, PartnerService, PartnerStore};
 use crate::payments::{self, Payments};
 use crate::platform::bus::rabbit::Rabbit;
-use crate::platform::data_folder;
 use crate::platform::postgres::listener::Listener;
 use crate::platform::postgres::rows::LongReads;
 use crate::platform::redis::{Announcer, Hearing};
@@ -104,10 +105,8 @@ pub enum StartError {
     #[error("an actor cannot be started: {0}")]
     Actor(#[from] gencharge_actors::runtime::StartError),
     /// Better no start than codes that never arrive.
-    #[error(
-        "GENCHARGE_SMS_URL: this version delivers codes to sms.log in the data folder only; remove the setting"
-    )]
-    SmsProvider,
+    #[error("{0}")]
+    Messages(String),
     /// The broker's address. A broker that is away does not keep the application from starting.
     #[error("AMQP_URL: {0}")]
     Broker(String),
@@ -168,7 +167,7 @@ impl Services {
         parts: &Parts,
         stores: &Stores,
         universe: &Universe,
-        sms: SmsQueue,
+        codes: Codes,
         changes: &mut Listener,
         announcer: &Announcer,
     ) -> Result<Self, StartError> {
@@ -180,7 +179,7 @@ impl Services {
             Arc::clone(&parts.random),
             keys,
             gate.clone(),
-            sms,
+            codes,
             rules(&parts.config),
         );
         let cookies = CookieRules { secure: parts.config.is_production() };
@@ -233,6 +232,17 @@ impl Services {
             parts.config.timezone,
             parts.config.recharge.payment_callback_secret.clone(),
         );
+        let notifications = Notifications::new(NotificationServices {
+            hub,
+            pool: parts.pool.clone(),
+            documents: Arc::clone(&stores.documents),
+            timezone: parts.config.timezone,
+            language: parts.config.messages.language,
+            clock: Arc::clone(&parts.clock),
+            random: Arc::clone(&parts.random),
+        });
+        let recharge =
+            RechargeService::new(wallets.clone(), Arc::clone(&parts.random), actors::dry_run(parts));
         let autopay = autopay::Services::new(
             &parts.pool,
             &parts.clock,
@@ -320,6 +330,7 @@ fn rules(config: &Config) -> Rules {
         otp_ttl: config.auth.otp_ttl,
         otp_per_hour: config.auth.otp_per_hour,
         dev_otp: config.auth.dev_otp,
+        language: config.messages.language,
         referral_reward: Paise::new(config.recharge.referral_reward_paise),
     }
 }
@@ -387,8 +398,8 @@ impl App {
     /// [`StartError`].
     pub async fn start(parts: Parts) -> Result<RunningApp, StartError> {
         tls::use_ring();
-        let (sms, messages) = SmsQueue::new();
-        let sender = sms_sender(&parts.config)?;
+        let (codes, codes_out) = Codes::new();
+        let ways = messages::ways(&parts)?;
         let mut changes = Listener::new();
         let universe = Universe::new();
         let rabbit = broker(&parts.config)?;
@@ -396,7 +407,8 @@ impl App {
         let (stop, stopping) = watch::channel(false);
         let mut tasks = Vec::new();
         let announcer = announcer(&stores, &stopping, &mut tasks);
-        let services = Services::build(&parts, &stores, &universe, sms, &mut changes, &announcer)?;
+        let services = Services::build(&parts, &stores, &universe, codes, &mut changes, &announcer)?;
+        messages::start(&universe, &parts, ways, codes_out, services.notifications.hub())?;
         hear(&stores, &services, &stopping, &mut tasks);
         let document = openapi_document();
         let outside = edge::build(&parts, &stores, &universe, &document)?;
@@ -432,7 +444,6 @@ impl App {
         let server = server.bind(address).map_err(bind)?;
         let addr = server.addrs().first().copied().unwrap_or(address);
         tasks.push(tokio::spawn(listener::run(services.gate.clone(), stopping.clone())));
-        tasks.push(tokio::spawn(auth::deliver_sms(messages, sender, stopping.clone())));
         let options = parts.pool.connect_options().as_ref().clone();
         tasks.push(tokio::spawn(changes.run(options, stopping)));
         let server = server.run();
@@ -447,16 +458,6 @@ fn broker(config: &Config) -> Result<Option<Rabbit>, StartError> {
     let services = &config.services;
     let rabbit = services.amqp_url.as_ref().map(|url| Rabbit::new(url, &services.amqp_prefix));
     rabbit.transpose().map_err(StartError::Broker)
-}
-
-fn sms_sender(config: &Config) -> Result<SmsFile, StartError> {
-    if config.auth.sms_url.is_some() {
-        return Err(StartError::SmsProvider);
-    }
-    let path = &config.data_dir;
-    let folder =
-        data_folder::create(path).map_err(|source| StartError::Folder { path: path.clone(), source })?;
-    Ok(SmsFile(folder.join("sms.log")))
 }
 
 /// Tells the other processes through Redis, where there is one.

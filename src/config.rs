@@ -15,6 +15,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use gencharge_actors::notification::Language;
+
 pub use names::{SETTINGS, Setting};
 pub use parse::{Network, duration as parse_duration, rupees as parse_rupees};
 pub use secret::{Secret, SecretKeyError, secret_key};
@@ -50,6 +52,8 @@ pub struct Config {
     pub http: HttpConfig,
     /// Sign-in and tokens.
     pub auth: AuthConfig,
+    /// Notices, text messages and e-mail.
+    pub messages: MessagesConfig,
     /// Limits on money and recharges.
     pub recharge: RechargeConfig,
     /// SQL.
@@ -92,8 +96,27 @@ pub struct AuthConfig {
     pub otp_per_hour: u32,
     /// `GENCHARGE_SUPERADMIN_PHONE`: digits with an optional leading `+`; `serve` creates this admin when there is none.
     pub superadmin_phone: Option<String>,
+}
+
+/// Notices, and their ways to the outside.
+#[derive(Clone, Debug)]
+pub struct MessagesConfig {
     /// `GENCHARGE_SMS_URL`: the provider's endpoint; without it development writes to `sms.log`.
     pub sms_url: Option<Secret>,
+    /// `GENCHARGE_SMS_KEY`: the `Authorization` header that the provider wants.
+    pub sms_key: Option<Secret>,
+    /// `GENCHARGE_SMS_BODY`: the JSON that the provider takes, with `{to}`, `{text}` and `{id}`.
+    pub sms_body: String,
+    /// `GENCHARGE_SMTP_URL`: the e-mail server; without it development writes to `email.log`.
+    pub smtp_url: Option<Secret>,
+    /// `GENCHARGE_EMAIL_FROM`
+    pub email_from: String,
+    /// `GENCHARGE_MESSAGES_PER_SECOND`: of each channel.
+    pub per_second: u32,
+    /// `GENCHARGE_LOW_BALANCE` (rupees), here in paise.
+    pub low_balance_paise: i64,
+    /// `GENCHARGE_LANGUAGE`
+    pub language: Language,
 }
 
 /// Limits on money and recharges; amounts in paise.
@@ -298,6 +321,7 @@ fn read_all(r: &mut Reader) -> Result<Config, Refused> {
     let home_region = r.take("GENCHARGE_HOME_REGION", parse::region);
     let http = read_http(r, production);
     let auth = read_auth(r, production);
+    let messages = read_messages(r, production);
     let recharge = read_recharge(r, production);
     let postgres = read_postgres(r);
     let services = read_services(r);
@@ -316,6 +340,7 @@ fn read_all(r: &mut Reader) -> Result<Config, Refused> {
         home_region: home_region?,
         http: http?,
         auth: auth?,
+        messages: messages?,
         recharge: recharge?,
         postgres: postgres?,
         services: services?,
@@ -349,7 +374,6 @@ fn read_auth(r: &mut Reader, production: bool) -> Result<AuthConfig, Refused> {
     let otp_ttl = r.take("GENCHARGE_OTP_TTL", parse::duration);
     let otp_per_hour = r.take("GENCHARGE_OTP_PER_HOUR", parse::number::<1, 1000>);
     let superadmin_phone = r.optional("GENCHARGE_SUPERADMIN_PHONE", parse::phone);
-    let sms_url = r.optional("GENCHARGE_SMS_URL", parse::http_url);
     if production {
         if matches!(secret_key, Ok(None)) {
             r.refuse(
@@ -361,12 +385,6 @@ fn read_auth(r: &mut Reader, production: bool) -> Result<AuthConfig, Refused> {
             r.refuse(
                 "GENCHARGE_DEV_OTP",
                 "refused in production: it would show one-time codes to anybody; remove it or set 0",
-            );
-        }
-        if matches!(sms_url, Ok(None)) {
-            r.refuse(
-                "GENCHARGE_SMS_URL",
-                "required in production: the SMS provider's http(s) address; without it nobody can sign in",
             );
         }
     }
@@ -382,7 +400,33 @@ fn read_auth(r: &mut Reader, production: bool) -> Result<AuthConfig, Refused> {
         otp_ttl: otp_ttl?,
         otp_per_hour: otp_per_hour?,
         superadmin_phone: superadmin_phone?,
+    })
+}
+
+fn read_messages(r: &mut Reader, production: bool) -> Result<MessagesConfig, Refused> {
+    let sms_url = r.optional("GENCHARGE_SMS_URL", parse::http_url);
+    let sms_key = r.optional("GENCHARGE_SMS_KEY", parse::header);
+    let sms_body = r.take("GENCHARGE_SMS_BODY", parse::sms_body);
+    let smtp_url = r.optional("GENCHARGE_SMTP_URL", parse::smtp_url);
+    let email_from = r.take("GENCHARGE_EMAIL_FROM", parse::mailbox);
+    let per_second = r.take("GENCHARGE_MESSAGES_PER_SECOND", parse::number::<1, 10_000>);
+    let low_balance = r.take("GENCHARGE_LOW_BALANCE", parse::rupees);
+    let language = r.take("GENCHARGE_LANGUAGE", parse::language);
+    if production && matches!(sms_url, Ok(None)) {
+        r.refuse(
+            "GENCHARGE_SMS_URL",
+            "required in production: the SMS provider's http(s) address; without it nobody can sign in",
+        );
+    }
+    Ok(MessagesConfig {
         sms_url: sms_url?,
+        sms_key: sms_key?,
+        sms_body: sms_body?,
+        smtp_url: smtp_url?,
+        email_from: email_from?,
+        per_second: per_second?,
+        low_balance_paise: low_balance?,
+        language: language?,
     })
 }
 

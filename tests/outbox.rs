@@ -1,11 +1,12 @@
 //! The outbox, its relay and its upkeep on a real PostgreSQL.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use chrono::{DateTime, Days, NaiveTime, TimeDelta, Utc};
 use futures_util::future::BoxFuture;
-use gencharge::notifications::PgNotificationStore;
+use gencharge::notifications::{PgNotificationStore, PgPeople};
 use gencharge::platform::bus::outbox::{PgOutbox, relay_pool};
 use gencharge::platform::postgres::upkeep::PgUpkeep;
 use gencharge_actors::events::{Event, RechargeCompleted};
@@ -14,7 +15,7 @@ use gencharge_actors::kernel::{
     SystemClock, TxnId, UserId,
 };
 use gencharge_actors::notification::{
-    Hub, NotificationActor, NotificationStore as _, Notifier, Readers, notices_of,
+    Hub, Language, NotificationActor, NotificationParts, NotificationStore as _, Notifier, Readers, Rules, notices_of,
 };
 use gencharge_actors::relay::{
     Batch, Bus, ClaimLimits, Consumer, DeliverError, Delivery, LocalBus, Outbox as _, OutboxSignal, Pace,
@@ -51,6 +52,7 @@ pub fn recharge(user: i64, at: DateTime<Utc>) -> Event {
         valid_from: at,
         valid_to: at,
         occurred_at: at,
+        wallet_balance: None,
         request: None,
     })
 }
@@ -85,6 +87,14 @@ async fn number(pool: &PgPool, sql: &'static str) -> i64 {
     sqlx::query_scalar(sql).fetch_one(pool).await.unwrap()
 }
 
+fn rules() -> Rules {
+    Rules {
+        language: Language::English,
+        low_balance: Paise::ZERO,
+        day: Arc::new(|at: DateTime<Utc>| at.date_naive()),
+    }
+}
+
 /// Writes notices without an actor in between, and records what was delivered.
 pub struct Writer {
     pub store: PgNotificationStore,
@@ -110,7 +120,8 @@ impl Consumer for Writer {
 
     fn consume(&self, delivery: Delivery) -> BoxFuture<'_, Result<(), DeliverError>> {
         Box::pin(async move {
-            let notices: Vec<_> = delivery.iter().flat_map(notices_of).collect();
+            let notices: Vec<_> =
+                delivery.iter().flat_map(|batch| notices_of(batch, &rules(), &HashMap::new())).collect();
             self.store
                 .put(&notices, false)
                 .await
@@ -229,11 +240,16 @@ fn supervised_relay_and_notifications_deliver_when_woken_and_once_more_at_the_en
         let database = TestDatabase::new("woken").await;
         let universe = Universe::new();
         let pool = relay_pool(database.options());
-        let store = PgNotificationStore::new(pool.clone());
+        let store = Arc::new(PgNotificationStore::new(pool.clone()));
+        let told = NotificationParts {
+            store: Arc::<PgNotificationStore>::clone(&store),
+            people: Arc::new(PgPeople::new(pool.clone())),
+            rules: rules(),
+            hub: Hub::new(store),
+        };
         let actor = universe
             .supervise(Spec::new("notifications").stage(Stage::Sink), move |probe| {
-                let store = Arc::new(store.clone());
-                NotificationActor::new(Arc::<PgNotificationStore>::clone(&store), Hub::new(store), probe)
+                NotificationActor::new(told.clone(), probe)
             })
             .unwrap();
         let signal = OutboxSignal::default();

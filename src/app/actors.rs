@@ -8,7 +8,7 @@ use chrono::TimeDelta;
 use gencharge_actors::autopay::{Autopay, AutopayActor};
 use gencharge_actors::kernel::Paise;
 use gencharge_actors::lifecycle::Lifecycle;
-use gencharge_actors::notification::{Hub, HubActor, NotificationActor};
+use gencharge_actors::notification::{Announcer, Hub, HubActor, NotificationActor, NotificationParts, Rules};
 use gencharge_actors::payment::{PaymentRules, PaymentSweeper, Sandbox};
 use gencharge_actors::relay::OutboxSignal;
 use gencharge_actors::runtime::{Spec, Stage, StartError, Universe};
@@ -23,7 +23,7 @@ use crate::analytics::PgRollUp;
 use crate::audit::AuditWriter;
 use crate::autopay::{PgAutopayStore, Scheduler};
 use crate::config::{PaymentGateway, RechargeConfig};
-use crate::notifications::PgNotificationStore;
+use crate::notifications::{DueAnnouncements, PgNotificationStore, PgPeople};
 use crate::payments::PgSweepStore;
 use crate::platform::bus::outbox::relay_pool;
 use crate::platform::documents::upkeep::DocumentUpkeep;
@@ -132,14 +132,34 @@ fn start_relay(
     (pool, signal): (&PgPool, &OutboxSignal),
     hub: &Hub,
 ) -> Result<(), StartError> {
-    let (store, hub) = (PgNotificationStore::new(pool.clone()), hub.clone());
     let live = hub.clone();
     universe.supervise(Spec::new("notification-hub"), move |probe| HubActor::new(live.clone(), probe))?;
+    let told = notification_parts(parts, pool, hub);
     let notifications = universe.supervise(Spec::new("notifications").stage(Stage::Sink), move |probe| {
-        NotificationActor::new(Arc::new(store.clone()), hub.clone(), probe)
+        NotificationActor::new(told.clone(), probe)
+    })?;
+    let (announced, clock) = (hub.clone(), Arc::clone(&parts.clock));
+    let documents = Arc::clone(&stores.documents);
+    universe.supervise(Spec::new("announcer"), move |probe| {
+        let due = DueAnnouncements::new(Arc::clone(&documents), announced.clone(), Arc::clone(&clock));
+        Announcer::new(due, probe)
     })?;
     let audit = Arc::new(AuditWriter::new(Arc::clone(&stores.documents)));
     bus::start(universe, parts, stores, (pool, signal), &Consumers { notifications, audit })
+}
+
+fn notification_parts(parts: &Parts, pool: &PgPool, hub: &Hub) -> NotificationParts {
+    let (messages, timezone) = (&parts.config.messages, parts.config.timezone);
+    NotificationParts {
+        store: Arc::new(PgNotificationStore::new(pool.clone())),
+        people: Arc::new(PgPeople::new(pool.clone())),
+        rules: Rules {
+            language: messages.language,
+            low_balance: Paise::new(messages.low_balance_paise),
+            day: Arc::new(move |at| at.with_timezone(&timezone).date_naive()),
+        },
+        hub: hub.clone(),
+    }
 }
 
 fn start_upkeep(universe: &Universe, parts: &Parts, stores: &Stores, pool: PgPool) -> Result<(), StartError> {

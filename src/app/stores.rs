@@ -9,6 +9,7 @@ use crate::auth::codes::{CodeStore, PgCodes, RedisCodes};
 use crate::config::ServicesConfig;
 use crate::contact::CONTACT_FORMS;
 use crate::content::CONTENT;
+use crate::notifications::ANNOUNCEMENTS;
 use crate::platform::Server;
 use crate::platform::bus::rabbit::Rabbit;
 use crate::platform::documents::mongo::MongoDocumentStore;
@@ -17,7 +18,7 @@ use crate::platform::documents::{Collection, DocumentError, DocumentStore};
 use crate::platform::redis::{Failure, Redis};
 
 /// Every collection that a feature keeps documents in.
-pub const COLLECTIONS: &[&Collection] = &[&AUDIT_LOGS, &CONTACT_FORMS, &CONTENT];
+pub const COLLECTIONS: &[&Collection] = &[&AUDIT_LOGS, &CONTACT_FORMS, &CONTENT, &ANNOUNCEMENTS];
 
 /// Why a store cannot be used.
 #[derive(Debug, thiserror::Error)]

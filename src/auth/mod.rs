@@ -12,7 +12,6 @@ mod routes;
 mod service;
 mod session;
 mod signup;
-mod sms;
 mod token;
 
 pub use codes::{COOL_DOWN, MAX_TRIES, Purpose};
@@ -23,7 +22,6 @@ pub use routes::{CookieRules, Docs, routes, without_cookie};
 pub use service::{Auth, AuthError, Rules, Tokens};
 pub use session::{REUSE_GRACE, end_all as end_all_sessions, end_except as end_sessions_except};
 pub use signup::{Registration, draw_referral_code};
-pub use sms::{Sms, SmsFile, SmsQueue, SmsQueueFull, SmsSender, SmsSlot, run as deliver_sms};
 pub use token::{
     AccessClaims, CUSTOMER_ROLE, InvalidToken, Keys, RefreshClaims, Subject, SubjectKind, UnusableSecret,
 };

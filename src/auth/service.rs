@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use gencharge_actors::account::{Change, WrongState};
+use gencharge_actors::notification::Language;
+use gencharge_actors::notification::channel::{Codes, CodesFull, Message};
 use gencharge_actors::kernel::{AccountStatus, Clock, Paise, PhoneNumber, Random, UserId, UserType};
 use sqlx::PgPool;
 use uuid::Uuid;
@@ -13,7 +15,6 @@ use super::codes::{self, Claim, CodeError, CodeStore, Issued, NewCode, Purpose, 
 use super::gate::Gate;
 use super::session::{self, Login, Rotation, Span};
 use super::signup::{self, Registration, SignedUp};
-use super::sms::{Sms, SmsQueue, SmsQueueFull};
 use super::token::{CUSTOMER_ROLE, Keys, Subject, SubjectKind};
 use crate::audit::{self, Entry};
 use crate::users::{self, Profile};
@@ -31,6 +32,8 @@ pub struct Rules {
     pub otp_per_hour: u32,
     /// Answers carry the code.
     pub dev_otp: bool,
+    /// The language that codes are sent in.
+    pub language: Language,
     /// What a referral earns once the referred customer recharges.
     pub referral_reward: Paise,
 }
@@ -46,7 +49,7 @@ pub enum AuthError {
     },
     /// Too many messages wait for delivery.
     #[error(transparent)]
-    Messages(#[from] SmsQueueFull),
+    Messages(#[from] CodesFull),
     /// The code is wrong, used, dead or expired.
     #[error("the code does not hold")]
     InvalidCode,
@@ -102,7 +105,7 @@ struct Inner {
     random: Arc<dyn Random>,
     keys: Keys,
     gate: Gate,
-    sms: SmsQueue,
+    sms: Codes,
     rules: Rules,
 }
 
@@ -115,7 +118,7 @@ impl Auth {
         random: Arc<dyn Random>,
         keys: Keys,
         gate: Gate,
-        sms: SmsQueue,
+        sms: Codes,
         rules: Rules,
     ) -> Self {
         let pool = gate.pool().clone();
@@ -175,8 +178,8 @@ impl Auth {
             return Err(AuthError::CodeTooSoon { seconds });
         }
         if known || purpose == Purpose::Signup {
-            let text = format!("{code} is your GenCharge code. It is valid for {minutes} min. Tell nobody.");
-            slot.send(Sms { at, to: phone, text });
+            let id = format!("code.{}", random_uuid(random.as_ref()).simple());
+            slot.send(Message::code(id, phone, (&code, minutes), at, rules.language));
         }
         Ok(rules.dev_otp.then_some(code))
     }

@@ -57,8 +57,31 @@ pub const SETTINGS: &[Setting] = &[
     setting(
         "GENCHARGE_SMS_URL",
         "",
-        "the SMS provider's address; required in production, but no provider is in this version yet: leave it unset, codes go to data/sms.log",
+        "the SMS provider's address, which takes a POST a message; required in production; when not set, messages go to sms.log in the data folder",
     ),
+    setting("GENCHARGE_SMS_KEY", "", "sent to the SMS provider as the Authorization header, as it stands (Bearer ...)"),
+    setting(
+        "GENCHARGE_SMS_BODY",
+        "{\"to\":\"{to}\",\"text\":\"{text}\",\"id\":\"{id}\"}",
+        "the JSON that the SMS provider takes: {to} the number, {text} the words, {id} the same at every try",
+    ),
+    setting(
+        "GENCHARGE_SMTP_URL",
+        "",
+        "the e-mail server: smtp://user:password@host:587?tls=required or smtps://...; when not set, e-mail goes to email.log in the data folder (production: nowhere)",
+    ),
+    setting("GENCHARGE_EMAIL_FROM", "GenCharge <no-reply@localhost>", "the sender of e-mail"),
+    setting(
+        "GENCHARGE_MESSAGES_PER_SECOND",
+        "50",
+        "copies of notices sent by text message in a second, at most, and by e-mail; one-time codes do not wait for them",
+    ),
+    setting(
+        "GENCHARGE_LOW_BALANCE",
+        "50",
+        "a customer whose wallet falls below this is told, in rupees; 0 = nobody is",
+    ),
+    setting("GENCHARGE_LANGUAGE", "en", "the language of notices to those who did not choose: en or hi"),
     setting(
         "GENCHARGE_PAYMENT_GATEWAY",
         "",

@@ -4,6 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use gencharge_actors::notification::Language;
+
 use super::{Environment, PaymentGateway, Secret};
 
 /// The longest duration accepted: ten years.
@@ -200,6 +202,34 @@ pub(super) fn secret_key(text: &str) -> Result<Secret, String> {
 
 pub(super) fn http_url(text: &str) -> Result<Secret, String> {
     url(text, &["https://", "http://"], "an address such as https://sms.example.com/send")
+}
+
+pub(super) fn smtp_url(text: &str) -> Result<Secret, String> {
+    let what = "an address such as smtp://user:password@host:587?tls=required";
+    let url = url(text, &["smtp://", "smtps://"], what)?;
+    let usable = lettre::AsyncSmtpTransport::<lettre::Tokio1Executor>::from_url(text).is_ok();
+    if usable { Ok(url) } else { Err(format!("expected {what}")) }
+}
+
+pub(super) fn mailbox(text: &str) -> Result<String, String> {
+    let usable = text.parse::<lettre::message::Mailbox>().is_ok();
+    if usable { Ok(text.to_owned()) } else { Err(expected("an address such as Shop <no-reply@example.com>", text)) }
+}
+
+/// A header's value; not repeated, as it is a key.
+pub(super) fn header(text: &str) -> Result<Secret, String> {
+    let usable = text.bytes().all(|byte| (b' '..=b'~').contains(&byte));
+    if usable { Ok(Secret::new(text)) } else { Err("expected printable ASCII on one line".to_owned()) }
+}
+
+pub(super) fn sms_body(text: &str) -> Result<String, String> {
+    let is_json = serde_json::from_str::<serde_json::Value>(text).is_ok_and(|body| body.is_object());
+    let usable = is_json && text.contains("{to}") && text.contains("{text}");
+    if usable { Ok(text.to_owned()) } else { Err(expected("a JSON object with {to} and {text} in its strings", text)) }
+}
+
+pub(super) fn language(text: &str) -> Result<Language, String> {
+    Language::of(text).ok_or_else(|| expected("en or hi", text))
 }
 
 pub(super) fn postgres_url(text: &str) -> Result<Secret, String> {

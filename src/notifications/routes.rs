@@ -2,11 +2,12 @@
 
 use actix_web::web::Bytes;
 use actix_web::{HttpRequest, HttpResponse, web};
-use gencharge_actors::notification::{Audience, Change, NoticeId};
+use gencharge_actors::notification::{Audience, Change, Language, NoticeId};
 
-use super::shape::{DeleteNotification, Deleted, NotificationDocument};
-use super::{Notifications, stream};
-use crate::auth::Principal;
+use super::deliveries::FailedMessage;
+use super::shape::{AnnouncementBody, DeleteNotification, Deleted, LanguageBody, NotificationDocument};
+use super::{Notifications, admin, stream};
+use crate::auth::{Customer, Principal};
 use crate::http::Problem;
 use crate::http::json::parse_body;
 use crate::http::page::Page;
@@ -36,6 +37,37 @@ pub fn routes(cfg: &mut web::ServiceConfig) {
             .default_service(web::to(method_not_allowed)),
     )
     .service(
+        web::resource("/notification/language")
+            .route(web::get().to(language))
+            .route(web::put().to(set_language))
+            .default_service(web::to(method_not_allowed)),
+    )
+    .service(
+        web::resource("/notification/announcement")
+            .route(web::post().to(admin::announce))
+            .default_service(web::to(method_not_allowed)),
+    )
+    .service(
+        web::resource("/notification/announcements")
+            .route(web::get().to(admin::announcements))
+            .default_service(web::to(method_not_allowed)),
+    )
+    .service(
+        web::resource("/notification/announcements/{id}")
+            .route(web::delete().to(admin::cancel))
+            .default_service(web::to(method_not_allowed)),
+    )
+    .service(
+        web::resource("/notification/failures")
+            .route(web::get().to(admin::failures))
+            .default_service(web::to(method_not_allowed)),
+    )
+    .service(
+        web::resource("/notification/failures/{channel}/{id}/retry")
+            .route(web::post().to(admin::retry))
+            .default_service(web::to(method_not_allowed)),
+    )
+    .service(
         web::resource("/notification/my/{id}")
             .route(web::delete().to(delete_by_path))
             .default_service(web::to(method_not_allowed)),
@@ -50,8 +82,13 @@ pub fn routes(cfg: &mut web::ServiceConfig) {
 /// The documentation of the routes.
 #[derive(utoipa::OpenApi)]
 #[openapi(
-    paths(my, delete, delete_by_path, view, stream::stream),
-    components(schemas(NotificationDocument, DeleteNotification, Deleted))
+    paths(
+        my, delete, delete_by_path, view, stream::stream, language, set_language, admin::announce,
+        admin::announcements, admin::cancel, admin::failures, admin::retry
+    ),
+    components(schemas(
+        NotificationDocument, DeleteNotification, Deleted, AnnouncementBody, LanguageBody, FailedMessage
+    ))
 )]
 pub struct Docs;
 
@@ -174,5 +211,50 @@ async fn change(
         Ok(())
     } else {
         Err(Problem::not_found("A notice of your own with this id"))
+    }
+}
+
+/// The language of one's notices.
+#[utoipa::path(
+    get, path = "/notification/language", tag = "Notifications",
+    responses(
+        (status = 200, description = "The language", body = LanguageBody),
+        (status = 401, description = "Not signed in"),
+        (status = 403, description = "Not a customer"),
+    ),
+    security(("bearer" = [])),
+)]
+async fn language(
+    customer: Customer,
+    notifications: web::Data<Notifications>,
+) -> Result<HttpResponse, Problem> {
+    let language = notifications.language(customer.user_id).await?;
+    Ok(HttpResponse::Ok().json(LanguageBody { language: language.as_str().to_owned() }))
+}
+
+/// Sets the language of one's notices.
+#[utoipa::path(
+    put, path = "/notification/language", tag = "Notifications",
+    request_body = LanguageBody,
+    responses(
+        (status = 200, description = "The language", body = LanguageBody),
+        (status = 401, description = "Not signed in"),
+        (status = 403, description = "Not a customer"),
+        (status = 422, description = "A language that notices are not written in"),
+    ),
+    security(("bearer" = [])),
+)]
+async fn set_language(
+    customer: Customer,
+    body: Bytes,
+    notifications: web::Data<Notifications>,
+) -> Result<HttpResponse, Problem> {
+    let wanted: LanguageBody = parse_body(&body)?;
+    let language =
+        Language::of(&wanted.language).ok_or_else(|| Problem::field("language", "must be en or hi"))?;
+    if notifications.set_language(customer.user_id, language).await? {
+        Ok(HttpResponse::Ok().json(wanted))
+    } else {
+        Err(Problem::not_found("The customer"))
     }
 }

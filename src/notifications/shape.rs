@@ -36,6 +36,32 @@ pub struct NotificationDocument {
     scheduled_at: Option<DateTime<Utc>>,
 }
 
+/// An announcement to a group.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = NotificationAnnouncement)]
+pub struct AnnouncementBody {
+    /// 1 to 2000 characters.
+    pub description: String,
+    /// An object of any content. `category` `marketing` or `promotion` keeps it from customers who did not wish for these.
+    #[serde(default)]
+    #[schema(value_type = Option<Object>)]
+    pub attachments: Option<serde_json::Value>,
+    /// Not seen before; at once when absent. Without an offset it is a time where the business is.
+    #[serde(default)]
+    #[schema(format = DateTime)]
+    pub scheduled_at: Option<String>,
+    /// `all_admin`, `all_users`, `prepaid_users`, `postpaid_users` or `blocked`.
+    pub recipient_type: String,
+}
+
+/// The language of one's notices.
+#[derive(Serialize, Deserialize, ToSchema)]
+#[schema(as = NotificationLanguage)]
+pub struct LanguageBody {
+    /// `en` or `hi`.
+    pub language: String,
+}
+
 /// Which notice to delete.
 #[derive(Deserialize, ToSchema)]
 pub struct DeleteNotification {
@@ -54,6 +80,7 @@ impl From<NotificationError> for Problem {
     fn from(error: NotificationError) -> Self {
         match error {
             NotificationError::Sql(error) => error.into(),
+            NotificationError::Documents(error) => error.into(),
             NotificationError::Store(NotificationStoreError::Unavailable(reason)) => {
                 tracing::warn!(error.message = %reason, "notifications.unavailable");
                 Self::new(Code::Unavailable, "Notifications are away for a moment: try again shortly")

@@ -2,7 +2,6 @@
 
 use chrono::{DateTime, Utc};
 use futures_util::future::BoxFuture;
-use gencharge_actors::kernel::UserId;
 use gencharge_actors::notification::{
     Audience, Change, Channels, Notice, NoticeId, NoticeKind, NoticePage, NoticeStatus, NotificationStore,
     NotificationStoreError, Posted, Recipient, Sender,
@@ -293,28 +292,4 @@ fn failed(error: sqlx::Error) -> NotificationStoreError {
     } else {
         NotificationStoreError::Refused(error.to_string())
     }
-}
-
-/// What decides which groups' notices a customer sees.
-#[derive(Debug, sqlx::FromRow)]
-pub(super) struct Standing {
-    pub user_type: Option<String>,
-    pub status: String,
-    pub marketing: bool,
-    pub promotions: bool,
-}
-
-/// A customer's kind, status and wishes; nothing when there is no such customer.
-///
-/// # Errors
-/// SQL.
-pub(super) async fn standing(pool: &PgPool, user: UserId) -> Result<Option<Standing>, sqlx::Error> {
-    sqlx::query_as(
-        "SELECT u.user_type, u.status, coalesce(p.marketing_communication, false) AS marketing,
-                coalesce(p.promotional_offers, false) AS promotions
-         FROM users u LEFT JOIN user_preferences p USING (user_id) WHERE u.user_id = $1",
-    )
-    .bind(user.get())
-    .fetch_optional(pool)
-    .await
 }

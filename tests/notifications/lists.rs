@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use gencharge::notifications::{Notifications, PgNotificationStore};
-use gencharge_actors::kernel::{AdminId, Clock, SystemClock, UserId};
-use gencharge_actors::notification::Hub;
+use gencharge::notifications::{NotificationServices, Notifications, PgNotificationStore};
+use gencharge::platform::documents::postgres::PgDocumentStore;
+use gencharge_actors::kernel::{AdminId, Clock, SystemClock, SystemRandom, UserId};
+use gencharge_actors::notification::{Hub, Language};
 use sqlx::PgPool;
 
 use crate::support::database::TestDatabase;
@@ -67,7 +68,15 @@ async fn everybody_sees_own_and_group_notices_newest_first_and_nobody_elses() {
     given.notice("not yet", "user", Some(5), Some(TimeDelta::days(1))).await;
 
     let hub = Hub::new(Arc::new(PgNotificationStore::new(pool.clone())));
-    let notifications = Notifications::new(hub, pool.clone(), Arc::new(SystemClock));
+    let notifications = Notifications::new(NotificationServices {
+        hub,
+        pool: pool.clone(),
+        documents: Arc::new(PgDocumentStore::new(pool.clone())),
+        timezone: chrono_tz::Asia::Kolkata,
+        language: Language::English,
+        clock: Arc::new(SystemClock),
+        random: Arc::new(SystemRandom),
+    });
     let of_user = async |id, offset, limit| {
         let audience = notifications.audience_of_user(UserId(id)).await.unwrap();
         notifications.page(&audience, offset, limit).await.unwrap()

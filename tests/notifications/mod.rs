@@ -1,5 +1,9 @@
-//! Notices: who sees which, live and later, and what their readers may do with them.
+//! Notices: who sees which, live and later, what their readers may do with them, and their ways to the outside.
 
+mod announcements;
 mod lists;
+mod messages;
 mod own;
+mod reminders;
 mod streams;
+mod wishes;

@@ -7,6 +7,7 @@ pub mod database;
 pub mod folder;
 pub mod money;
 pub mod process;
+pub mod providers;
 pub mod proxy;
 pub mod stores;
 

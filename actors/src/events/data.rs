@@ -88,6 +88,10 @@ pub struct RechargeCompleted {
     #[serde(with = "wire::moment")]
     #[schemars(schema_with = "wire::moment::schema")]
     pub occurred_at: DateTime<Utc>,
+    /// What the payer's wallet holds afterwards.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "wire::optional_amount")]
+    #[schemars(schema_with = "wire::amount::schema")]
+    pub wallet_balance: Option<Paise>,
     /// The partner's message that asked for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request: Option<RequestRef>,
@@ -128,6 +132,10 @@ pub struct WalletToppedUp {
     #[serde(with = "wire::moment")]
     #[schemars(schema_with = "wire::moment::schema")]
     pub occurred_at: DateTime<Utc>,
+    /// What the payer's wallet holds afterwards.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "wire::optional_amount")]
+    #[schemars(schema_with = "wire::amount::schema")]
+    pub wallet_balance: Option<Paise>,
     /// The partner's message that asked for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request: Option<RequestRef>,
@@ -160,6 +168,34 @@ pub struct SubscriptionActivated {
     #[schemars(schema_with = "wire::moment::schema")]
     pub valid_to: DateTime<Utc>,
     /// When it was activated.
+    #[serde(with = "wire::moment")]
+    #[schemars(schema_with = "wire::moment::schema")]
+    pub occurred_at: DateTime<Utc>,
+}
+
+/// `gencharge.subscription.expiring.v1`: a running plan ends within a day. Told once of a plan.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SubscriptionExpiring {
+    /// The plan bought for the number.
+    pub subscription_id: SubscriptionId,
+    /// The transaction that bought it.
+    pub txn_id: TxnId,
+    /// Owner of the number.
+    pub user_id: UserId,
+    /// The number.
+    #[serde(with = "wire::phone")]
+    #[schemars(schema_with = "wire::phone::schema")]
+    pub phone: PhoneNumber,
+    /// The plan.
+    pub plan_id: PlanId,
+    /// Its name, unless the plan is gone from the catalogue.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan_name: Option<Arc<str>>,
+    /// Its end.
+    #[serde(with = "wire::moment")]
+    #[schemars(schema_with = "wire::moment::schema")]
+    pub valid_to: DateTime<Utc>,
+    /// When it was told.
     #[serde(with = "wire::moment")]
     #[schemars(schema_with = "wire::moment::schema")]
     pub occurred_at: DateTime<Utc>,

@@ -11,7 +11,7 @@ mod wire;
 pub use autopay::{AutopayCharged, AutopayDisabled, AutopayDueSoon, AutopayFacts, AutopayFailed};
 pub use data::{
     AuditRecorded, CommandFailed, PartnerFunded, PaymentFailed, PaymentRefunded, RechargeCompleted,
-    RequestRef, SubscriptionActivated, SubscriptionExpired, WalletClosed, WalletToppedUp,
+    RequestRef, SubscriptionActivated, SubscriptionExpired, SubscriptionExpiring, WalletClosed, WalletToppedUp,
 };
 pub use envelope::{CloudEvent, SOURCE};
 
@@ -78,6 +78,8 @@ events! {
     TopUpFailed(CommandFailed), TOP_UP_FAILED = "gencharge.wallet.topup.failed.v1", 320;
     /// A bought plan began to run after waiting in the queue.
     SubscriptionActivated(SubscriptionActivated), SUBSCRIPTION_ACTIVATED = "gencharge.subscription.activated.v1", 320;
+    /// A running plan is about to end.
+    SubscriptionExpiring(SubscriptionExpiring), SUBSCRIPTION_EXPIRING = "gencharge.subscription.expiring.v1", 320;
     /// A running plan ended.
     SubscriptionExpired(SubscriptionExpired), SUBSCRIPTION_EXPIRED = "gencharge.subscription.expired.v1", 320;
     /// A debit by autopay is coming.

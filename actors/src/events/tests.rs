@@ -62,6 +62,7 @@ prop_compose! {
             valid_from,
             valid_to,
             occurred_at,
+            wallet_balance: offer.map(|_| cashback),
             request,
         })
     }
@@ -69,7 +70,7 @@ prop_compose! {
 
 prop_compose! {
     fn other()(
-        which in 0..10,
+        which in 0..11,
         (a, b, c, d) in any::<(i64, i64, i64, i64)>(),
         phone in phone(),
         amount in amount(),
@@ -86,7 +87,7 @@ prop_compose! {
             0 => Event::WalletToppedUp(WalletToppedUp {
                 txn_id, wallet_seq: a, user_id, beneficiary_id: UserId(d), to_phone: phone, amount,
                 payment_method: PaymentMethod::Upi, source: Source::WalletTopup, occurred_at,
-                request: flag.then_some(request),
+                wallet_balance: flag.then_some(amount), request: flag.then_some(request),
             }),
             1 => Event::SubscriptionActivated(SubscriptionActivated {
                 subscription_id, txn_id, user_id, phone, plan_id, plan_name, valid_from, valid_to, occurred_at,
@@ -104,6 +105,9 @@ prop_compose! {
             }),
             5 => Event::SubscriptionExpired(SubscriptionExpired {
                 subscription_id, txn_id, user_id, phone, plan_id, plan_name, superseded: flag, valid_to, occurred_at,
+            }),
+            9 => Event::SubscriptionExpiring(SubscriptionExpiring {
+                subscription_id, txn_id, user_id, phone, plan_id, plan_name, valid_to, occurred_at,
             }),
             _ => Event::AuditRecorded(AuditRecorded {
                 actor: if flag { Actor::Admin(AdminId(a & i64::MAX)) } else { Actor::System },
@@ -166,6 +170,7 @@ fn the_data_is_the_documented_json() {
         payment_method: PaymentMethod::NetBanking,
         source: Source::WalletTopup,
         occurred_at: at,
+        wallet_balance: None,
         request: None,
     });
     assert_eq!(

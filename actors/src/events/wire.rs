@@ -34,6 +34,25 @@ pub(super) mod amount {
     }
 }
 
+/// The same where there may be none.
+pub(super) mod optional_amount {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    use crate::kernel::Paise;
+
+    pub fn serialize<S: Serializer>(amount: &Option<Paise>, serializer: S) -> Result<S::Ok, S::Error> {
+        match amount {
+            Some(amount) => super::amount::serialize(amount, serializer),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Paise>, D::Error> {
+        let text = <Option<std::borrow::Cow<'de, str>>>::deserialize(deserializer)?;
+        text.map(|text| Paise::parse(&text).map_err(D::Error::custom)).transpose()
+    }
+}
+
 /// E.164 with a plus sign: `"+919876543210"`.
 pub(super) mod phone {
     use serde::{Deserialize, Deserializer, Serializer, de::Error};

@@ -1,14 +1,19 @@
 //! What customers are told of their autopay rules. A successful charge is told by the recharge itself.
 
+use std::fmt::Display;
+
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use super::notice::Part;
-use super::rules::{in_app, json};
-use super::{Notice, NoticeId, Recipient};
+use super::Language;
+use super::rules::{About, News, Page};
 use crate::events::{AutopayDisabled, AutopayDueSoon, AutopayFacts, AutopayFailed};
 use crate::kernel::Reason;
 use crate::kernel::{AutopayId, EventId, PlanId};
+
+/// How a time is shown.
+const MOMENT: &str = "%d %b %Y, %H:%M UTC";
 
 #[derive(Serialize)]
 struct Facts {
@@ -23,49 +28,55 @@ struct Facts {
     retry_at: Option<DateTime<Utc>>,
 }
 
-/// The notice before the debit.
-pub(super) fn due_soon(id: EventId, due: &AutopayDueSoon) -> Notice {
-    let description = format!(
-        "Autopay will recharge {} with {} for Rs {} on {}. Keep that much in your wallet, or skip it before then.",
-        due.about.phone.national(),
-        plan(&due.about),
-        due.amount,
-        due.charge_at.format("%d %b %Y, %H:%M UTC"),
-    );
-    let facts =
-        Facts { amount: Some(due.amount.to_string()), charge_at: Some(due.charge_at), ..facts(&due.about) };
-    notice(id, &due.about, description, &facts)
-}
+impl Page<'_> {
+    /// The notice before the debit.
+    pub(super) fn autopay_due_soon(&mut self, id: EventId, due: &AutopayDueSoon) {
+        let facts =
+            Facts { amount: Some(due.amount.to_string()), charge_at: Some(due.charge_at), ..facts(&due.about) };
+        let at = due.charge_at.format(MOMENT);
+        self.autopay(id, &due.about, &facts, |words, plan, phone| {
+            let fill: [(&str, &dyn Display); 4] =
+                [("phone", phone), ("plan", plan), ("amount", &due.amount), ("at", &at)];
+            words.say("autopay.soon", &fill)
+        });
+    }
 
-/// A refused try that is made again. The last one is told by [`disabled`].
-pub(super) fn failed(id: EventId, failed: &AutopayFailed) -> Option<Notice> {
-    let retry_at = failed.retry_at?;
-    let description = format!(
-        "Autopay could not recharge {} with {}: {}. It is tried again on {}.",
-        failed.about.phone.national(),
-        plan(&failed.about),
-        why(failed.reason),
-        retry_at.format("%d %b %Y, %H:%M UTC"),
-    );
-    let facts = Facts { retry_at: Some(retry_at), ..facts(&failed.about) };
-    Some(notice(id, &failed.about, description, &facts))
-}
+    /// A refused try that is made again. The last one is told by [`Page::autopay_disabled`].
+    pub(super) fn autopay_failed(&mut self, id: EventId, failed: &AutopayFailed) {
+        let Some(retry_at) = failed.retry_at else { return };
+        let facts = Facts { retry_at: Some(retry_at), ..facts(&failed.about) };
+        let at = retry_at.format(MOMENT);
+        self.autopay(id, &failed.about, &facts, |words, plan, phone| {
+            let why = words.say(why(failed.reason), &[]);
+            words.say("autopay.failed", &[("phone", phone), ("plan", plan), ("why", &why), ("at", &at)])
+        });
+    }
 
-/// A rule that was given up.
-pub(super) fn disabled(id: EventId, disabled: &AutopayDisabled) -> Notice {
-    let description = format!(
-        "Autopay for {} with {} is switched off: {}. Recharge by hand, and enable it again when that is mended.",
-        disabled.about.phone.national(),
-        plan(&disabled.about),
-        why(disabled.reason),
-    );
-    notice(id, &disabled.about, description, &facts(&disabled.about))
-}
+    /// A rule that was given up.
+    pub(super) fn autopay_disabled(&mut self, id: EventId, disabled: &AutopayDisabled) {
+        self.autopay(id, &disabled.about, &facts(&disabled.about), |words, plan, phone| {
+            let why = words.say(why(disabled.reason), &[]);
+            words.say("autopay.disabled", &[("phone", phone), ("plan", plan), ("why", &why)])
+        });
+    }
 
-fn notice(id: EventId, about: &AutopayFacts, description: String, facts: &Facts) -> Notice {
-    let at = about.occurred_at;
-    let to = Recipient::User(about.user_id);
-    in_app(NoticeId::of_event(id, at, Part::Customer), to, description, json(facts), at)
+    fn autopay(
+        &mut self,
+        id: EventId,
+        about: &AutopayFacts,
+        facts: &Facts,
+        say: impl Fn(Language, &dyn Display, &dyn Display) -> String,
+    ) {
+        let phone = about.phone.national();
+        self.customer(
+            &About::of(id, about.occurred_at, facts),
+            (about.user_id, Part::Customer, News::Debit),
+            |words| {
+                let its_plan = words.say("autopay.plan", &[]);
+                say(words, &about.plan_name.as_deref().unwrap_or(&its_plan), &phone)
+            },
+        );
+    }
 }
 
 fn facts(about: &AutopayFacts) -> Facts {
@@ -79,20 +90,16 @@ fn facts(about: &AutopayFacts) -> Facts {
     }
 }
 
-fn plan(about: &AutopayFacts) -> &str {
-    about.plan_name.as_deref().unwrap_or("its plan")
-}
-
 fn why(reason: Option<Reason>) -> &'static str {
     match reason {
-        Some(Reason::InsufficientFunds) => "your wallet holds too little",
-        Some(Reason::QueueFull) => "too many plans wait for the number",
-        Some(Reason::PlanUnavailable) => "the plan is not sold any more",
-        Some(Reason::PlanTypeMismatch) => "the plan does not fit the number",
-        Some(Reason::PlanNotEligible) => "the plan's conditions are not met",
-        Some(Reason::NumberUnknown) => "the number is not registered any more",
-        Some(Reason::PayerNotActive) => "your account is not active",
-        Some(_) => "it was refused",
-        None => "the payment's outcome could not be learnt: look at your transactions",
+        Some(Reason::InsufficientFunds) => "autopay.why.funds",
+        Some(Reason::QueueFull) => "autopay.why.queue",
+        Some(Reason::PlanUnavailable) => "autopay.why.unsold",
+        Some(Reason::PlanTypeMismatch) => "autopay.why.kind",
+        Some(Reason::PlanNotEligible) => "autopay.why.conditions",
+        Some(Reason::NumberUnknown) => "autopay.why.number",
+        Some(Reason::PayerNotActive) => "autopay.why.account",
+        Some(_) => "autopay.why.refused",
+        None => "autopay.why.unknown",
     }
 }

@@ -27,6 +27,12 @@ pub(super) enum Part {
     Digest,
     /// An administrator's announcement; its cause is a random number.
     Announcement,
+    /// To the customer, by text message.
+    Message,
+    /// To the customer, by e-mail.
+    Email,
+    /// To the customer, about the wallet's balance.
+    Balance,
 }
 
 impl Part {
@@ -37,6 +43,9 @@ impl Part {
             Self::Admins => 3,
             Self::Digest => 4,
             Self::Announcement => 5,
+            Self::Message => 6,
+            Self::Email => 7,
+            Self::Balance => 8,
         }
     }
 }
