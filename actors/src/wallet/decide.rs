@@ -193,6 +193,11 @@ impl Batch<'_> {
         })
     }
 
+    /// What the customer's wallet holds now.
+    fn wallet_balance(&self, user: UserId) -> Option<Paise> {
+        self.loaded.wallets.get(&user.into()).map(|wallet| wallet.balance)
+    }
+
     fn set_wallet(&mut self, id: WalletId, wallet: WalletState) {
         self.loaded.wallets.insert(id, wallet.clone());
         self.writes.wallets.insert(id, wallet);

@@ -168,7 +168,7 @@ impl Batch<'_> {
                 payment_method: transaction.payment_method.unwrap_or(PaymentMethod::Wallet),
                 source: transaction.source,
                 occurred_at: transaction.created_at,
-                wallet_balance: self.loaded.wallets.get(&order.payer.user.into()).map(|wallet| wallet.balance),
+                wallet_balance: self.wallet_balance(transaction.user_id),
                 request: None,
             });
             self.writes.events.push(NewEvent { event_id, txn_id: Some(transaction.txn_id), event });
