@@ -218,7 +218,15 @@ impl Services {
         let catalogue = CatalogueStore::new(parts.pool.clone());
         let public_lists =
             PublicLists::new(catalogue.clone(), Arc::clone(&parts.clock), changes, announcer.clone());
-        let notifications = Notifications::new(hub, parts.pool.clone(), Arc::clone(&parts.clock));
+        let notifications = Notifications::new(NotificationServices {
+            hub,
+            pool: parts.pool.clone(),
+            documents: Arc::clone(&stores.documents),
+            timezone: parts.config.timezone,
+            language: parts.config.messages.language,
+            clock: Arc::clone(&parts.clock),
+            random: Arc::clone(&parts.random),
+        });
         let recharge = RechargeService::new(
             wallets.clone(),
             Arc::clone(&parts.random),
@@ -232,17 +240,6 @@ impl Services {
             parts.config.timezone,
             parts.config.recharge.payment_callback_secret.clone(),
         );
-        let notifications = Notifications::new(NotificationServices {
-            hub,
-            pool: parts.pool.clone(),
-            documents: Arc::clone(&stores.documents),
-            timezone: parts.config.timezone,
-            language: parts.config.messages.language,
-            clock: Arc::clone(&parts.clock),
-            random: Arc::clone(&parts.random),
-        });
-        let recharge =
-            RechargeService::new(wallets.clone(), Arc::clone(&parts.random), actors::dry_run(parts));
         let autopay = autopay::Services::new(
             &parts.pool,
             &parts.clock,

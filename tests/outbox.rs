@@ -15,7 +15,8 @@ use gencharge_actors::kernel::{
     SystemClock, TxnId, UserId,
 };
 use gencharge_actors::notification::{
-    Hub, Language, NotificationActor, NotificationParts, NotificationStore as _, Notifier, Readers, Rules, notices_of,
+    Hub, Language, NotificationActor, NotificationParts, NotificationStore as _, Notifier, Readers, Rules,
+    notices_of,
 };
 use gencharge_actors::relay::{
     Batch, Bus, ClaimLimits, Consumer, DeliverError, Delivery, LocalBus, Outbox as _, OutboxSignal, Pace,

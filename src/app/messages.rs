@@ -37,9 +37,7 @@ pub fn ways(parts: &Parts) -> Result<Ways, StartError> {
         None => Arc::new(FileChannel(folder.join("sms.log"))),
     };
     let email: Option<Arc<dyn Channel>> = match &messages.smtp_url {
-        Some(url) => {
-            Some(Arc::new(SmtpEmail::new(url, &messages.email_from).map_err(StartError::Messages)?))
-        }
+        Some(url) => Some(Arc::new(SmtpEmail::new(url, &messages.email_from).map_err(StartError::Messages)?)),
         None if parts.config.is_production() => None,
         None => Some(Arc::new(FileChannel(folder.join("email.log")))),
     };
@@ -67,10 +65,8 @@ pub fn start(
         per_second: parts.config.messages.per_second,
         language: parts.config.messages.language,
     };
-    let ways = [
-        (settings("sms", Channels::SMS), Some(ways.sms)),
-        (settings("email", Channels::EMAIL), ways.email),
-    ];
+    let ways =
+        [(settings("sms", Channels::SMS), Some(ways.sms)), (settings("email", Channels::EMAIL), ways.email)];
     for (settings, channel) in ways {
         let Some(channel) = channel else { continue };
         let parts = ChannelParts {

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use gencharge_actors::account::{Change, WrongState};
+use gencharge_actors::kernel::{AccountStatus, Clock, Paise, PhoneNumber, Random, UserId, UserType};
 use gencharge_actors::notification::Language;
 use gencharge_actors::notification::channel::{Codes, CodesFull, Message};
-use gencharge_actors::kernel::{AccountStatus, Clock, Paise, PhoneNumber, Random, UserId, UserType};
 use sqlx::PgPool;
 use uuid::Uuid;
 

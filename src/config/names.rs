@@ -59,7 +59,11 @@ pub const SETTINGS: &[Setting] = &[
         "",
         "the SMS provider's address, which takes a POST a message; required in production; when not set, messages go to sms.log in the data folder",
     ),
-    setting("GENCHARGE_SMS_KEY", "", "sent to the SMS provider as the Authorization header, as it stands (Bearer ...)"),
+    setting(
+        "GENCHARGE_SMS_KEY",
+        "",
+        "sent to the SMS provider as the Authorization header, as it stands (Bearer ...)",
+    ),
     setting(
         "GENCHARGE_SMS_BODY",
         "{\"to\":\"{to}\",\"text\":\"{text}\",\"id\":\"{id}\"}",

@@ -213,7 +213,11 @@ pub(super) fn smtp_url(text: &str) -> Result<Secret, String> {
 
 pub(super) fn mailbox(text: &str) -> Result<String, String> {
     let usable = text.parse::<lettre::message::Mailbox>().is_ok();
-    if usable { Ok(text.to_owned()) } else { Err(expected("an address such as Shop <no-reply@example.com>", text)) }
+    if usable {
+        Ok(text.to_owned())
+    } else {
+        Err(expected("an address such as Shop <no-reply@example.com>", text))
+    }
 }
 
 /// A header's value; not repeated, as it is a key.
@@ -225,7 +229,11 @@ pub(super) fn header(text: &str) -> Result<Secret, String> {
 pub(super) fn sms_body(text: &str) -> Result<String, String> {
     let is_json = serde_json::from_str::<serde_json::Value>(text).is_ok_and(|body| body.is_object());
     let usable = is_json && text.contains("{to}") && text.contains("{text}");
-    if usable { Ok(text.to_owned()) } else { Err(expected("a JSON object with {to} and {text} in its strings", text)) }
+    if usable {
+        Ok(text.to_owned())
+    } else {
+        Err(expected("a JSON object with {to} and {text} in its strings", text))
+    }
 }
 
 pub(super) fn language(text: &str) -> Result<Language, String> {

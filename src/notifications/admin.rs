@@ -73,7 +73,9 @@ fn checked(body: AnnouncementBody, timezone: chrono_tz::Tz) -> Result<NewAnnounc
     }
     let attachments = match body.attachments {
         None | Some(Value::Null) => Map::new(),
-        Some(Value::Object(attachments)) if !Value::Object(attachments.clone()).to_string().contains("\\u0000") => {
+        Some(Value::Object(attachments))
+            if !Value::Object(attachments.clone()).to_string().contains("\\u0000") =>
+        {
             attachments
         }
         Some(_) => {

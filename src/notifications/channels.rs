@@ -156,12 +156,14 @@ impl SmtpEmail {
     /// What cannot be used of the two, without their secrets.
     pub fn new(url: &Secret, from: &str) -> Result<Self, String> {
         let transport = AsyncSmtpTransport::<Tokio1Executor>::from_url(url.expose())
-            .map_err(|_| "GENCHARGE_SMTP_URL: expected smtp://user:password@host:587?tls=required or smtps://...")?
+            .map_err(
+                |_| "GENCHARGE_SMTP_URL: expected smtp://user:password@host:587?tls=required or smtps://...",
+            )?
             .timeout(Some(ANSWER))
             .build();
-        let from = from
-            .parse()
-            .map_err(|_| "GENCHARGE_EMAIL_FROM: expected an address such as GenCharge <no-reply@example.com>")?;
+        let from = from.parse().map_err(
+            |_| "GENCHARGE_EMAIL_FROM: expected an address such as GenCharge <no-reply@example.com>",
+        )?;
         Ok(Self { transport, from })
     }
 

@@ -101,14 +101,13 @@ impl PgDeliveries {
         now: DateTime<Utc>,
     ) -> Result<bool, sqlx::Error> {
         let mut tx = self.pool.begin().await?;
-        let moved = sqlx::query(
-            "UPDATE message_channels SET position = $3 WHERE channel = $1 AND leased_by = $2",
-        )
-        .bind(channel)
-        .bind(owner)
-        .bind(settled.position)
-        .execute(&mut *tx)
-        .await?;
+        let moved =
+            sqlx::query("UPDATE message_channels SET position = $3 WHERE channel = $1 AND leased_by = $2")
+                .bind(channel)
+                .bind(owner)
+                .bind(settled.position)
+                .execute(&mut *tx)
+                .await?;
         if moved.rows_affected() == 0 {
             return Ok(false);
         }
@@ -223,11 +222,7 @@ impl DeliveryStore for PgDeliveries {
         Box::pin(async move { self.write(channel, owner, settled, now).await.map_err(failed) })
     }
 
-    fn release<'a>(
-        &'a self,
-        channel: &'static str,
-        owner: i64,
-    ) -> BoxFuture<'a, Result<(), DeliveryError>> {
+    fn release<'a>(&'a self, channel: &'static str, owner: i64) -> BoxFuture<'a, Result<(), DeliveryError>> {
         Box::pin(async move {
             sqlx::query(
                 "UPDATE message_channels SET leased_by = NULL, leased_until = NULL

@@ -74,10 +74,7 @@ impl PgPeople {
 }
 
 impl People for PgPeople {
-    fn wishes<'a>(
-        &'a self,
-        of: &'a [UserId],
-    ) -> BoxFuture<'a, Result<HashMap<UserId, Wishes>, PeopleError>> {
+    fn wishes<'a>(&'a self, of: &'a [UserId]) -> BoxFuture<'a, Result<HashMap<UserId, Wishes>, PeopleError>> {
         Box::pin(async move {
             let ids: Vec<i64> = of.iter().map(|user| user.get()).collect();
             // The condition is the index's, so that only the few with unusual wishes are looked at.

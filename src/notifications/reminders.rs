@@ -74,7 +74,10 @@ impl PgReminders {
         let events = due.map(|due| event(due, now)).collect::<Result<Vec<_>, _>>()?;
         outbox::append(&mut tx, now, &events).await?;
         if all {
-            sqlx::query("DELETE FROM bill_reminders WHERE due_at < $1").bind(now - KEPT).execute(&mut *tx).await?;
+            sqlx::query("DELETE FROM bill_reminders WHERE due_at < $1")
+                .bind(now - KEPT)
+                .execute(&mut *tx)
+                .await?;
         }
         tx.commit().await?;
         if found < usize::try_from(limit).unwrap_or(usize::MAX) {

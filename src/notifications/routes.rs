@@ -83,11 +83,26 @@ pub fn routes(cfg: &mut web::ServiceConfig) {
 #[derive(utoipa::OpenApi)]
 #[openapi(
     paths(
-        my, delete, delete_by_path, view, stream::stream, language, set_language, admin::announce,
-        admin::announcements, admin::cancel, admin::failures, admin::retry
+        my,
+        delete,
+        delete_by_path,
+        view,
+        stream::stream,
+        language,
+        set_language,
+        admin::announce,
+        admin::announcements,
+        admin::cancel,
+        admin::failures,
+        admin::retry
     ),
     components(schemas(
-        NotificationDocument, DeleteNotification, Deleted, AnnouncementBody, LanguageBody, FailedMessage
+        NotificationDocument,
+        DeleteNotification,
+        Deleted,
+        AnnouncementBody,
+        LanguageBody,
+        FailedMessage
     ))
 )]
 pub struct Docs;

@@ -67,9 +67,7 @@ fn a_scheduled_one_is_seen_by_nobody_before_its_time_and_by_all_then() {
         let asha = app.sign_in(ASHA).await.access;
         let (mut stream, _) = Stream::open(app, "", &asha, None).await;
         let at = |hours| app.clock.now() + TimeDelta::hours(hours);
-        let scheduled = |text: &str, hours| {
-            json!({ "description": text, "recipient_type": "all_users", "scheduled_at": at(hours) })
-        };
+        let scheduled = |text: &str, hours| json!({ "description": text, "recipient_type": "all_users", "scheduled_at": at(hours) });
         let first = app.post(PATH, &admin, scheduled("in an hour", 1)).await.ok();
         let second = app.post(PATH, &admin, scheduled("in two hours", 2)).await.ok();
         app.post(PATH, &admin, scheduled("yesterday", -24)).await.ok();
@@ -84,9 +82,8 @@ fn a_scheduled_one_is_seen_by_nobody_before_its_time_and_by_all_then() {
 
         // One that is taken back is never seen.
         let path = format!("/notification/announcements/{}", second["_id"].as_str().unwrap());
-        let delete = async |token: &str| {
-            app.send(app.request(Method::DELETE, &path).bearer_auth(token)).await
-        };
+        let delete =
+            async |token: &str| app.send(app.request(Method::DELETE, &path).bearer_auth(token)).await;
         assert_eq!(delete(&asha).await.problem(), "forbidden");
         assert_eq!(delete(&admin).await.status, 204);
         assert_eq!(delete(&admin).await.problem(), "not_found");

@@ -61,9 +61,9 @@ fn a_wallet_that_runs_low_is_told_of_once() {
         app.post(SUBSCRIBE, &asha, queued.clone()).await.ok();
         app.post(SUBSCRIBE, &asha, queued).await.ok();
         let told = notices(app, &asha, 3).await;
-        let low = told.iter().filter(|notice| {
-            notice["description"].as_str().unwrap().starts_with("Your wallet holds Rs ")
-        });
+        let low = told
+            .iter()
+            .filter(|notice| notice["description"].as_str().unwrap().starts_with("Your wallet holds Rs "));
         assert_eq!(low.count(), 1, "{told:#?}");
     });
 }

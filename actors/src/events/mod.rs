@@ -11,7 +11,8 @@ mod wire;
 pub use autopay::{AutopayCharged, AutopayDisabled, AutopayDueSoon, AutopayFacts, AutopayFailed};
 pub use data::{
     AuditRecorded, CommandFailed, PartnerFunded, PaymentFailed, PaymentRefunded, RechargeCompleted,
-    RequestRef, SubscriptionActivated, SubscriptionExpired, SubscriptionExpiring, WalletClosed, WalletToppedUp,
+    RequestRef, SubscriptionActivated, SubscriptionExpired, SubscriptionExpiring, WalletClosed,
+    WalletToppedUp,
 };
 pub use envelope::{CloudEvent, SOURCE};
 

@@ -7,9 +7,7 @@ use futures_util::future::BoxFuture;
 use tokio::time::timeout;
 
 use super::channel::{People, PeopleError};
-use super::{
-    Hub, Notice, NotificationStore, NotificationStoreError, Readers, Recipient, Rules, notices_of,
-};
+use super::{Hub, Notice, NotificationStore, NotificationStoreError, Readers, Recipient, Rules, notices_of};
 use crate::relay::{Consumer, DeliverError, Delivery};
 use crate::runtime::{AskError, Gauge, Handle, Later, Lifecycle, Probe, later};
 
@@ -55,8 +53,16 @@ impl NotificationParts {
         Ok(if wishes.is_empty() { usual } else { make(&wishes) })
     }
 
-    async fn write(&self, delivery: &Delivery, readers: Readers, again: bool) -> Result<(u64, u64), DeliverError> {
-        let notices = self.notices(delivery, readers).await.map_err(|error| DeliverError::Unavailable(error.to_string()))?;
+    async fn write(
+        &self,
+        delivery: &Delivery,
+        readers: Readers,
+        again: bool,
+    ) -> Result<(u64, u64), DeliverError> {
+        let notices = self
+            .notices(delivery, readers)
+            .await
+            .map_err(|error| DeliverError::Unavailable(error.to_string()))?;
         if notices.is_empty() {
             return Ok((0, 0));
         }

@@ -5,8 +5,8 @@ use std::fmt::Display;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::notice::Part;
 use super::Language;
+use super::notice::Part;
 use super::rules::{About, News, Page};
 use crate::events::{AutopayDisabled, AutopayDueSoon, AutopayFacts, AutopayFailed};
 use crate::kernel::Reason;
@@ -31,8 +31,11 @@ struct Facts {
 impl Page<'_> {
     /// The notice before the debit.
     pub(super) fn autopay_due_soon(&mut self, id: EventId, due: &AutopayDueSoon) {
-        let facts =
-            Facts { amount: Some(due.amount.to_string()), charge_at: Some(due.charge_at), ..facts(&due.about) };
+        let facts = Facts {
+            amount: Some(due.amount.to_string()),
+            charge_at: Some(due.charge_at),
+            ..facts(&due.about)
+        };
         let at = due.charge_at.format(MOMENT);
         self.autopay(id, &due.about, &facts, |words, plan, phone| {
             let fill: [(&str, &dyn Display); 4] =

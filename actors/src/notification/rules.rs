@@ -12,9 +12,12 @@ use serde::Serialize;
 use super::notice::Part;
 use super::{Channels, Language, Notice, NoticeId, NoticeKind, NoticeStatus, Recipient, Sender};
 use crate::events::{
-    Event, RechargeCompleted, SubscriptionActivated, SubscriptionExpired, SubscriptionExpiring, WalletToppedUp,
+    Event, RechargeCompleted, SubscriptionActivated, SubscriptionExpired, SubscriptionExpiring,
+    WalletToppedUp,
 };
-use crate::kernel::{EventId, Paise, PaymentMethod, PlanId, Source, SubscriptionId, SubscriptionStatus, TxnId, UserId};
+use crate::kernel::{
+    EventId, Paise, PaymentMethod, PlanId, Source, SubscriptionId, SubscriptionStatus, TxnId, UserId,
+};
 use crate::relay::ParsedBatch;
 
 /// With more recharges than this in one batch, administrators get one notice for all of them.
@@ -33,7 +36,10 @@ pub struct Rules {
 
 impl fmt::Debug for Rules {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Rules").field("language", &self.language).field("low_balance", &self.low_balance).finish()
+        f.debug_struct("Rules")
+            .field("language", &self.language)
+            .field("low_balance", &self.low_balance)
+            .finish()
     }
 }
 
@@ -149,8 +155,10 @@ impl Page<'_> {
     ) {
         let wishes = self.wishes.get(&to).copied().unwrap_or_default();
         let text = || say(wishes.language.unwrap_or(self.rules.language));
-        let notice = |part, kind, channels| {
-            Notice { kind, channels, ..in_app(about, part, Recipient::User(to), text()) }
+        let notice = |part, kind, channels| Notice {
+            kind,
+            channels,
+            ..in_app(about, part, Recipient::User(to), text())
         };
         match news {
             News::Debit => {
@@ -191,17 +199,16 @@ impl Page<'_> {
         };
         if it.beneficiary_id != it.user_id {
             self.customer(&about, (it.beneficiary_id, Part::Other, News::Transaction), |words| {
-                words.say(
-                    "recharge.owner",
-                    &[("plan", plan), ("phone", &phone), ("starts", &starts(words))],
-                )
+                words.say("recharge.owner", &[("plan", plan), ("phone", &phone), ("starts", &starts(words))])
             });
         }
         if it.request.is_none() {
             self.recharge_payer(&about, it, &starts);
         }
         if !self.digested {
-            self.admins(&about, |words| words.say("recharge.admins", &[("plan", plan), ("paid", &it.paid())]));
+            self.admins(&about, |words| {
+                words.say("recharge.admins", &[("plan", plan), ("paid", &it.paid())])
+            });
         }
     }
 
@@ -242,11 +249,8 @@ impl Page<'_> {
     }
 
     fn top_up(&mut self, id: EventId, it: &WalletToppedUp) {
-        let about = About::of(
-            id,
-            it.occurred_at,
-            &TopUpFacts { txn_id: it.txn_id, amount: it.amount.to_string() },
-        );
+        let about =
+            About::of(id, it.occurred_at, &TopUpFacts { txn_id: it.txn_id, amount: it.amount.to_string() });
         let amount = it.amount;
         if it.beneficiary_id == it.user_id {
             let key = match it.source {

@@ -172,7 +172,11 @@ fn wishes_decide_what_is_told_and_in_which_language() {
     let whole = batch(1, vec![recharge(10, 5, 5)]);
     let with = |wishes: Wishes| notices_of(&whole, &rules(), &HashMap::from([(UserId(5), wishes)]));
     let own = |notices: &[Notice]| {
-        notices.iter().filter(|notice| notice.recipient == Recipient::User(UserId(5))).cloned().collect::<Vec<_>>()
+        notices
+            .iter()
+            .filter(|notice| notice.recipient == Recipient::User(UserId(5)))
+            .cloned()
+            .collect::<Vec<_>>()
     };
     let usual = own(&notices_in(&whole));
     assert_eq!((usual.len(), usual[0].channels), (1, Channels::ALL));

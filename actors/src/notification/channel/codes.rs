@@ -118,10 +118,12 @@ async fn deliver_all(
     mut stop: watch::Receiver<bool>,
 ) {
     let mut queue = queue.0.lock().await;
-    let mut stopped = std::pin::pin!(async move {
-        let _ = stop.wait_for(|stop| *stop).await;
-    }
-    .fuse());
+    let mut stopped = std::pin::pin!(
+        async move {
+            let _ = stop.wait_for(|stop| *stop).await;
+        }
+        .fuse()
+    );
     let (delivered, lost) = (probe.gauge("delivered"), probe.gauge("lost"));
     let mut under_way = FuturesUnordered::new();
     loop {

@@ -46,10 +46,7 @@ pub struct PeopleError(pub String);
 /// What notifications ask about customers.
 pub trait People: Send + Sync {
     /// The wishes of those customers who have unusual ones.
-    fn wishes<'a>(
-        &'a self,
-        of: &'a [UserId],
-    ) -> BoxFuture<'a, Result<HashMap<UserId, Wishes>, PeopleError>>;
+    fn wishes<'a>(&'a self, of: &'a [UserId]) -> BoxFuture<'a, Result<HashMap<UserId, Wishes>, PeopleError>>;
 
     /// How these customers are reached; those who are gone are left out.
     fn contacts<'a>(
@@ -114,11 +111,7 @@ pub trait DeliveryStore: Send + Sync {
     ) -> BoxFuture<'a, Result<Vec<Failure>, DeliveryError>>;
 
     /// Gives the channel back, for another process to take at once.
-    fn release<'a>(
-        &'a self,
-        channel: &'static str,
-        owner: i64,
-    ) -> BoxFuture<'a, Result<(), DeliveryError>>;
+    fn release<'a>(&'a self, channel: &'static str, owner: i64) -> BoxFuture<'a, Result<(), DeliveryError>>;
 
     /// Writes what a round came to. False, and nothing written, when the channel is another process' by now. Of dead
     /// failures the store keeps the last ten thousand of a channel.
@@ -130,7 +123,6 @@ pub trait DeliveryStore: Send + Sync {
         now: DateTime<Utc>,
     ) -> BoxFuture<'a, Result<bool, DeliveryError>>;
 }
-
 
 impl Contact {
     /// The one chosen, or `usual`.
