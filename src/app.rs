@@ -15,7 +15,7 @@ use std::time::Duration;
 use actix_web::dev::ServerHandle;
 use actix_web::{HttpServer, web};
 use gencharge_actors::kernel::{Clock, Paise, Random};
-use gencharge_actors::messages::CommandHandler;
+use gencharge_actors::messages::{CommandHandler, Replay};
 use gencharge_actors::notification::Hub;
 use gencharge_actors::notification::channel::Codes;
 use gencharge_actors::runtime::Universe;
@@ -38,6 +38,8 @@ use crate::http::documentation::{self, Documentation};
 use crate::http::edge::AccessLog;
 use crate::http::{openapi, server};
 use crate::notifications::{self, NotificationServices, Notifications, PgNotificationStore};
+use crate::messages::{self, SetAside};
+use crate::notifications::{self, Notifications, PgNotificationStore};
 use crate::operations;
 use crate::partners::{self, PartnerBook, PartnerCommands, PartnerService, PartnerStore};
 use crate::payments::{self, Payments};
@@ -153,6 +155,7 @@ struct Services {
     audit_log: AuditLog,
     contacts: Contacts,
     contents: Contents,
+    set_aside: SetAside,
     recharge: RechargeService,
     autopay: autopay::Services,
     partners: PartnerService,
@@ -284,6 +287,7 @@ impl Services {
                 Arc::clone(&parts.clock),
                 Arc::clone(&parts.random),
             ),
+            set_aside: set_aside(parts, stores),
             recharge,
             autopay,
             partners,
@@ -310,6 +314,7 @@ impl Services {
             .app_data(web::Data::new(self.audit_log.clone()))
             .app_data(web::Data::new(self.contacts.clone()))
             .app_data(web::Data::new(self.contents.clone()))
+            .app_data(web::Data::new(self.set_aside.clone()))
             .app_data(web::Data::new(self.recharge.clone()))
             .app_data(web::Data::new(self.partners.clone()))
             .app_data(web::Data::new(self.payments.clone()))
@@ -353,6 +358,7 @@ fn features(cfg: &mut web::ServiceConfig) {
         .configure(referrals::routes)
         .configure(autopay::routes)
         .configure(partners::routes)
+        .configure(messages::routes)
         .configure(operations::routes)
         // Last: /admin/{admin_id} would take the other paths below /admin.
         .configure(admins::routes);
@@ -381,6 +387,7 @@ pub fn openapi_document() -> serde_json::Value {
         partners::Docs::openapi(),
         payments::Docs::openapi(),
         receipts::Docs::openapi(),
+        messages::Docs::openapi(),
         operations::Docs::openapi(),
     ])
 }
@@ -449,6 +456,11 @@ impl App {
         first_reading(&services.gate).await;
         Ok(RunningApp { addr, handle, server, universe, notifications, stop, tasks, access_log: outside.log })
     }
+}
+
+fn set_aside(parts: &Parts, stores: &Stores) -> SetAside {
+    let broker = stores.rabbit.clone().map(|rabbit| -> Arc<dyn Replay> { Arc::new(rabbit) });
+    SetAside::new(parts.pool.clone(), Arc::clone(&parts.clock), broker)
 }
 
 fn broker(config: &Config) -> Result<Option<Rabbit>, StartError> {

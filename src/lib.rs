@@ -15,6 +15,7 @@ pub mod contact;
 pub mod content;
 pub mod contract;
 pub mod http;
+pub mod messages;
 pub mod notifications;
 pub mod operations;
 pub mod partners;

@@ -40,6 +40,7 @@ const MATRIX: &[(Resource, &str, [&str; 5])] = &[
     (Resource::Roles, "rwed", ["rwed", "", "", "", ""]),
     (Resource::AuditLogs, "r", ["r", "", "", "", ""]),
     (Resource::Partners, "rwed", ["rwed", "", "", "", ""]),
+    (Resource::Messages, "red", ["red", "", "", "", ""]),
 ];
 
 /// Makes the permissions that are missing and, when there are no roles at all, the five roles with their links. Roles

@@ -75,6 +75,8 @@ resources! {
     AuditLogs = "AuditLogs", 18;
     /// Partners and their wallets.
     Partners = "Partners", 19;
+    /// Messages and events that nobody could take.
+    Messages = "Messages", 20;
 }
 
 /// What can be done to a resource.

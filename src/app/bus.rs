@@ -12,8 +12,9 @@ use sqlx::PgPool;
 
 use super::Parts;
 use super::stores::Stores;
+use crate::messages::PgArchive;
 use crate::platform::bus::outbox::PgOutbox;
-use crate::platform::bus::rabbit::{CommandFeed, EventFeed, EventQueue, Rabbit, RabbitBus};
+use crate::platform::bus::rabbit::{CommandFeed, EventFeed, EventQueue, ParkingFeed, Rabbit, RabbitBus};
 
 /// The relay's bus, for each of its lives.
 type BusFactory = Box<dyn Fn(&Probe) -> Arc<dyn Bus> + Send>;
@@ -54,6 +55,7 @@ pub(super) fn start(
 ) -> Result<(), StartError> {
     let bus: BusFactory = if let Some(rabbit) = stores.rabbit.clone() {
         start_feeds(universe, parts, &rabbit, consumers)?;
+        start_parking(universe, parts, &rabbit)?;
         Box::new(move |probe| Arc::new(RabbitBus::new(rabbit.clone(), probe)))
     } else {
         let bus = Arc::new(LocalBus::new(consumers.in_process()));
@@ -97,6 +99,17 @@ pub(super) fn start_commands(
     let (rabbit, handler, clock) = (rabbit.clone(), Arc::clone(handler), Arc::clone(&parts.clock));
     universe.supervise(Spec::new("consumer-commands").stage(Stage::Intake), move |probe| {
         let feed = CommandFeed::new(rabbit.clone(), Arc::clone(&handler), Arc::clone(&clock), probe);
+        TaskActor::new(|ending| feed.run(ending))
+    })?;
+    Ok(())
+}
+
+/// Keeps what is set aside where administrators find it.
+fn start_parking(universe: &Universe, parts: &Parts, rabbit: &Rabbit) -> Result<(), StartError> {
+    let (rabbit, clock) = (rabbit.clone(), Arc::clone(&parts.clock));
+    let archive = PgArchive::new(parts.pool.clone());
+    universe.supervise(Spec::new("parking").stage(Stage::Intake), move |probe| {
+        let feed = ParkingFeed::new(rabbit.clone(), Arc::new(archive.clone()), Arc::clone(&clock), probe);
         TaskActor::new(|ending| feed.run(ending))
     })?;
     Ok(())

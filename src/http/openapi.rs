@@ -160,6 +160,7 @@ fn tags(paths: &BTreeMap<String, Map<String, Value>>) -> Vec<Value> {
         "Content" => "Texts and pictures of the pages",
         "Audit" => "Who changed what, and who signed in",
         "Partners" => "Those who ask by message, and the wallets that pay for it",
+        "Messages" => "Messages and events that nobody could take",
         "Operations" => "For those who run the service",
         _ => "",
     };

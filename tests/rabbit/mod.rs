@@ -3,3 +3,4 @@
 mod commands;
 mod definitions;
 mod events;
+mod parking;
