@@ -23,6 +23,7 @@ mod contact;
 #[cfg(test)]
 mod content;
 mod contract;
+mod containers;
 #[cfg(test)]
 mod edge;
 #[cfg(test)]

@@ -3,5 +3,6 @@
 mod autopay;
 mod client;
 mod kills;
+mod messages;
 mod processes;
 mod store_away;

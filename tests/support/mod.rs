@@ -6,6 +6,7 @@ pub mod cluster;
 pub mod database;
 pub mod folder;
 pub mod money;
+pub mod own_broker;
 pub mod process;
 pub mod providers;
 pub mod proxy;
