@@ -53,7 +53,11 @@ fn every_service_is_reached_by_its_name_has_a_health_check_and_keeps_its_data() 
     for (name, service) in services {
         let volumes = service["volumes"].as_array().unwrap_or_else(|| panic!("{name} keeps nothing"));
         let named = volumes.iter().filter_map(|volume| volume.as_str()?.split(':').next());
-        assert!(named.filter(|source| !source.starts_with('.')).all(|source| file["volumes"].get(source).is_some()));
+        assert!(
+            named
+                .filter(|source| !source.starts_with('.'))
+                .all(|source| file["volumes"].get(source).is_some())
+        );
         for mounted in volumes.iter().filter_map(|volume| volume.as_str()?.strip_prefix("./")) {
             let path = mounted.split(':').next().unwrap();
             assert!(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(path).is_file(), "{path}");

@@ -49,7 +49,8 @@ impl World {
         let data = TempFolder::new("messages");
         let tokens = data.path().join("tokens");
         let users = events.div_ceil(EACH).to_string();
-        let seed = ["seed", "--load-users", &users, "--balance", "1000", "--tokens", tokens.to_str().unwrap()];
+        let seed =
+            ["seed", "--load-users", &users, "--balance", "1000", "--tokens", tokens.to_str().unwrap()];
         succeed(gencharge(&data.path().join("data"), &["seed", "--demo"]));
         succeed(gencharge(&data.path().join("data"), &seed));
         let customers = customers(&std::fs::read_to_string(tokens).unwrap());
@@ -62,7 +63,10 @@ impl World {
 
     async fn start(&mut self) {
         let mut command = gencharge(&self.data.path().join("data"), &["serve"]);
-        command.env("GENCHARGE_BIND", &self.address).env("AMQP_URL", self.broker.url()).env("GENCHARGE_DEV_OTP", "1");
+        command
+            .env("GENCHARGE_BIND", &self.address)
+            .env("AMQP_URL", self.broker.url())
+            .env("GENCHARGE_DEV_OTP", "1");
         self.app = Some(Running::start(command));
         healthy(&self.address).await;
     }
@@ -105,7 +109,8 @@ impl World {
     async fn count(&self, sql: &str) -> i64 {
         eventually("an answer of the database", PATIENCE, async || {
             let mut connection = self.cluster().connect().await.ok()?;
-            let count = sqlx::query_scalar(AssertSqlSafe(sql.to_owned())).fetch_one(&mut connection).await.ok();
+            let count =
+                sqlx::query_scalar(AssertSqlSafe(sql.to_owned())).fetch_one(&mut connection).await.ok();
             connection.close().await.ok()?;
             count
         })
@@ -131,8 +136,9 @@ fn event(number: usize, phone: &str) -> Vec<u8> {
 
 /// Publishes every event, every twentieth twice, and each again until the broker has confirmed it.
 async fn publish(url: &str, customers: &[Customer], events: usize, confirmed: &AtomicUsize) {
-    let mut waiting: VecDeque<usize> =
-        (0..events).flat_map(|number| std::iter::repeat_n(number, 1 + usize::from(number % 20 == 0))).collect();
+    let mut waiting: VecDeque<usize> = (0..events)
+        .flat_map(|number| std::iter::repeat_n(number, 1 + usize::from(number % 20 == 0)))
+        .collect();
     let properties = BasicProperties::default()
         .with_delivery_mode(2)
         .with_content_type("application/cloudevents+json".into())
@@ -150,8 +156,9 @@ async fn publish(url: &str, customers: &[Customer], events: usize, confirmed: &A
                 async move {
                     let body = event(number, &customers[number / EACH].phone);
                     let (exchange, key) = ("gencharge.commands", "gencharge.recharge.requested.v1");
-                    let confirm =
-                        channel.basic_publish(exchange.into(), key.into(), options, &body, properties).await?;
+                    let confirm = channel
+                        .basic_publish(exchange.into(), key.into(), options, &body, properties)
+                        .await?;
                     confirm.await
                 }
             }));
@@ -218,14 +225,19 @@ async fn every_message_has_one_outcome_whatever_is_killed() {
         (told >= wanted).then_some(())
     })
     .await;
-    println!("{events} events committed in {:?}, {} publishes confirmed", began.elapsed(), confirmed.load(Ordering::Relaxed));
+    println!(
+        "{events} events committed in {:?}, {} publishes confirmed",
+        began.elapsed(),
+        confirmed.load(Ordering::Relaxed)
+    );
     eventually("an empty outbox", limit, async || {
         let left = world.count("SELECT count(*) FROM outbox_batches WHERE delivered_at IS NULL").await;
         (left == 0).then_some(())
     })
     .await;
     println!("and the outbox empty in {:?}", began.elapsed());
-    let distinct = "SELECT count(DISTINCT data::json->'request'->>'id') FROM outbox_events WHERE addressee = 'guest'";
+    let distinct =
+        "SELECT count(DISTINCT data::json->'request'->>'id') FROM outbox_events WHERE addressee = 'guest'";
     assert_eq!(world.count(distinct).await, wanted, "an event has no outcome");
     let all = "SELECT count(*) FROM outbox_events WHERE addressee = 'guest'";
     assert_eq!(world.count(all).await, wanted, "an event has two outcomes");
@@ -233,7 +245,9 @@ async fn every_message_has_one_outcome_whatever_is_killed() {
     assert_eq!(world.count(done).await, wanted, "an event failed that had no reason to");
     assert_eq!(world.count("SELECT count(*) FROM parked_messages").await, 0, "something was set aside");
     let (_connection, channel) = channel(&world.broker.url()).await.unwrap();
-    for (queue, least) in [("gencharge.commands", 0), ("gencharge.parking", 0), ("gencharge.results.guest", events)] {
+    for (queue, least) in
+        [("gencharge.commands", 0), ("gencharge.parking", 0), ("gencharge.results.guest", events)]
+    {
         let options = QueueDeclareOptions::default().passive();
         let queue = eventually(queue, PATIENCE, async || {
             let found = channel.queue_declare(queue.into(), options, FieldTable::default()).await.unwrap();

@@ -87,10 +87,14 @@ impl Drop for OwnBroker {
 
 /// The server itself; Debian's `/usr/sbin` has a wrapper that changes to a user of its own.
 fn program() -> Option<PathBuf> {
-    ["/usr/lib/rabbitmq/bin/rabbitmq-server", "/usr/sbin/rabbitmq-server", "/opt/rabbitmq/sbin/rabbitmq-server"]
-        .into_iter()
-        .map(PathBuf::from)
-        .find(|path| path.is_file())
+    [
+        "/usr/lib/rabbitmq/bin/rabbitmq-server",
+        "/usr/sbin/rabbitmq-server",
+        "/opt/rabbitmq/sbin/rabbitmq-server",
+    ]
+    .into_iter()
+    .map(PathBuf::from)
+    .find(|path| path.is_file())
 }
 
 /// The process and its descendants, children first told.
