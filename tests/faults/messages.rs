@@ -55,6 +55,7 @@ impl World {
         succeed(gencharge(&data.path().join("data"), &seed));
         let customers = customers(&std::fs::read_to_string(tokens).unwrap());
         let address = format!("127.0.0.1:{}", free_port());
+        gencharge::platform::tls::use_ring();
         let http = reqwest::Client::new();
         let mut world = World { data, address, broker, app: None, customers, http };
         world.start().await;
