@@ -20,10 +20,10 @@ mod catalogue;
 mod catalogue_admin;
 #[cfg(test)]
 mod contact;
+mod containers;
 #[cfg(test)]
 mod content;
 mod contract;
-mod containers;
 #[cfg(test)]
 mod edge;
 #[cfg(test)]
