@@ -64,7 +64,7 @@ fn shared(report: &Report, way: &str) -> Map<String, Value> {
         "operationId": format!("{name}_by_{way}"),
         "summary": format!("The {} as JSON, CSV, XLSX or PDF", report.path.replace(['-', '/'], " ")),
         "description": "Filters may be left out; lists mean one of these, ends of ranges are included. \
-            Everything is sent as it is read, however much it is; a PDF has at most 20,000 rows.",
+            Everything is sent as it is read, however much it is; a PDF has at most 5,000 rows.",
         "security": [{ "bearer": [] }],
         "responses": {
             "200": {

@@ -2,14 +2,15 @@
 
 use actix_web::http::header;
 use actix_web::web::{self, Bytes};
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use futures_util::stream;
+use gencharge_actors::kernel::UserId;
 use serde_json::{Map, Value};
 use utoipa::OpenApi;
 
 use super::definition::{Reader, Report};
 use super::definitions::ALL;
-use super::export::{CsvWriter, JsonWriter, Writer, XlsxWriter};
+use super::export::{CsvWriter, JsonWriter, Writer, XlsxWriter, pdf};
 use super::query::{Asked, Format};
 use super::service::{Reports, Row};
 use crate::access::Action;
@@ -66,44 +67,73 @@ async fn answer(
     };
     let asked = Asked::read(report, &mut params, reports.zone());
     params.done()?;
-    let total = match asked.format {
-        Format::Json => Some(reports.count(report, &asked, me).await?),
-        Format::Csv | Format::Xlsx | Format::Pdf => None,
-    };
-    let Some(chunks) = reports.rows(report, &asked, me).await? else {
-        return Err(Problem::new(
+    match asked.format {
+        Format::Pdf => pdf_document(report, reports, &asked, me).await,
+        Format::Json => {
+            let total = reports.count(report, &asked, me).await?;
+            let chunks = chunks(report, reports, &asked, me).await?;
+            Ok(HttpResponse::Ok()
+                .content_type("application/json")
+                .insert_header(("X-Total-Count", total))
+                .streaming(body(chunks, Box::new(JsonWriter::new(report.columns)))))
+        }
+        Format::Csv => {
+            let chunks = chunks(report, reports, &asked, me).await?;
+            let writer = Box::new(CsvWriter::new(report.columns).map_err(unwritable)?);
+            Ok(download(report, "text/csv; charset=utf-8", "csv").streaming(body(chunks, writer)))
+        }
+        Format::Xlsx => {
+            let chunks = chunks(report, reports, &asked, me).await?;
+            let writer = Box::new(XlsxWriter::new(report.columns).map_err(unwritable)?);
+            Ok(download(report, XLSX, "xlsx").streaming(body(chunks, writer)))
+        }
+    }
+}
+
+async fn chunks(
+    report: &'static Report,
+    reports: &Reports,
+    asked: &Asked,
+    me: Option<UserId>,
+) -> Result<RowChunks<Row>, Problem> {
+    reports.rows(report, asked, me).await?.ok_or_else(|| {
+        Problem::new(
             Code::Overloaded,
             "Too many long reports are being sent: try again shortly, or ask for less with limit and filters",
         )
-        .retry_after(10));
-    };
+        .retry_after(10)
+    })
+}
+
+fn download(report: &Report, media_type: &'static str, ending: &str) -> HttpResponseBuilder {
     let mut response = HttpResponse::Ok();
-    let written = |error: std::io::Error| {
-        tracing::error!(error = %error, "report.unwritable");
-        Problem::new(
-            Code::Internal,
-            "Something went wrong on our side; it has been logged under the request id",
-        )
+    let disposition = format!("attachment; filename={}.{ending}", report.file);
+    response.content_type(media_type).insert_header((header::CONTENT_DISPOSITION, disposition));
+    response
+}
+
+fn unwritable(error: impl std::fmt::Display) -> Problem {
+    tracing::error!(error = %error, "report.unwritable");
+    Problem::new(Code::Internal, "Something went wrong on our side; it has been logged under the request id")
+}
+
+async fn pdf_document(
+    report: &'static Report,
+    reports: &Reports,
+    asked: &Asked,
+    me: Option<UserId>,
+) -> Result<HttpResponse, Problem> {
+    let Some(rows) = reports.at_most(report, asked, me, pdf::MOST_ROWS).await? else {
+        let most = pdf::MOST_ROWS;
+        let message = format!(
+            "a PDF has at most {most} rows: ask for less with limit or filters, or choose csv or excel"
+        );
+        return Err(Problem::field("export_type", message));
     };
-    let (writer, media_type, ending): (Box<dyn Writer>, _, _) = match asked.format {
-        Format::Json => (Box::new(JsonWriter::new(report.columns)), "application/json", None),
-        Format::Csv => (
-            Box::new(CsvWriter::new(report.columns).map_err(written)?),
-            "text/csv; charset=utf-8",
-            Some("csv"),
-        ),
-        Format::Xlsx => (Box::new(XlsxWriter::new(report.columns).map_err(written)?), XLSX, Some("xlsx")),
-        Format::Pdf => return Err(Problem::new(Code::InvalidInput, "PDF is not there yet")),
-    };
-    response.insert_header((header::CONTENT_TYPE, media_type));
-    if let Some(ending) = ending {
-        let disposition = format!("attachment; filename={}.{ending}", report.file);
-        response.insert_header((header::CONTENT_DISPOSITION, disposition));
-    }
-    if let Some(total) = total {
-        response.insert_header(("X-Total-Count", total));
-    }
-    Ok(response.streaming(body(chunks, writer)))
+    let title = report.file.replace('_', " ");
+    let document = web::block(move || pdf::document(&title, report.columns, &rows));
+    let bytes = document.await.map_err(unwritable)?.map_err(unwritable)?;
+    Ok(download(report, "application/pdf", "pdf").body(bytes))
 }
 
 struct Sending {

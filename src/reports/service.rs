@@ -66,6 +66,22 @@ impl Reports {
         sql.build_query_scalar().persistent(false).fetch_one(&self.pool).await
     }
 
+    /// All rows; `None` when there are more than `most`.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn at_most(
+        &self,
+        report: &Report,
+        asked: &Asked,
+        me: Option<UserId>,
+        most: u32,
+    ) -> Result<Option<Vec<Row>>, sqlx::Error> {
+        let mut sql = asked.rows(report, self.context(me), Some(most.saturating_add(1)));
+        let rows: Vec<Row> = sql.build_query_as().persistent(false).fetch_all(&self.pool).await?;
+        Ok((u32::try_from(rows.len()).unwrap_or(u32::MAX) <= most).then_some(rows))
+    }
+
     /// The rows, in chunks; `None` when too many long reports are being sent.
     ///
     /// # Errors
@@ -76,19 +92,11 @@ impl Reports {
         asked: &Asked,
         me: Option<UserId>,
     ) -> Result<Option<RowChunks<Row>>, sqlx::Error> {
-        let context = self.context(me);
-        let some: Vec<Row> = asked
-            .rows(report, context, Some(WHOLE_ROWS.saturating_add(1)))
-            .build_query_as()
-            .persistent(false)
-            .fetch_all(&self.pool)
-            .await?;
-        if u32::try_from(some.len()).unwrap_or(u32::MAX) <= WHOLE_ROWS {
-            return Ok(Some(whole(some)));
+        if let Some(rows) = self.at_most(report, asked, me, WHOLE_ROWS).await? {
+            return Ok(Some(whole(rows)));
         }
-        drop(some);
         let Some(place) = self.long_reads.try_enter() else { return Ok(None) };
-        Ok(Some(rows::stream(self.pool.clone(), asked.rows(report, context, None), place)))
+        Ok(Some(rows::stream(self.pool.clone(), asked.rows(report, self.context(me), None), place)))
     }
 }
 

@@ -52,9 +52,22 @@ impl Pdf {
     /// Adds a page.
     ///
     /// # Errors
-    /// [`PdfError`] when a page of that size cannot be.
+    /// [`PdfError`] when it cannot be.
     pub fn page(&mut self, draw: impl FnOnce(&mut Canvas<'_>)) -> Result<(), PdfError> {
-        let size = PageSettings::from_wh(WIDTH, HEIGHT).ok_or_else(|| PdfError("page size".to_owned()))?;
+        self.page_of(WIDTH, HEIGHT, draw)
+    }
+
+    /// Adds a page of another size, in points.
+    ///
+    /// # Errors
+    /// [`PdfError`] when a page of that size cannot be.
+    pub fn page_of(
+        &mut self,
+        width: f32,
+        height: f32,
+        draw: impl FnOnce(&mut Canvas<'_>),
+    ) -> Result<(), PdfError> {
+        let size = PageSettings::from_wh(width, height).ok_or_else(|| PdfError("page size".to_owned()))?;
         let mut page = self.document.start_page_with(size);
         {
             // The surface and then the page end where they are dropped.

@@ -2,6 +2,7 @@
 
 mod csv;
 mod json;
+pub mod pdf;
 mod xlsx;
 
 use actix_web::web::Bytes;
