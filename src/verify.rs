@@ -169,7 +169,7 @@ const CHECKS: &[Check] = &[
                   WHERE CASE WHEN r.autopay_id IS NULL THEN u.user_id IS NOT NULL
                              WHEN r.status = 'enabled' THEN (r.announce_at IS NULL) <> (o.autopay_id IS NOT NULL)
                                  OR o.due_at <> r.next_due_date
-                             ELSE o.autopay_id IS NOT NULL END)
+                             ELSE o.autopay_id IS NOT NULL AND o.asked_at IS NULL END)
               FROM autopay_rules r
               FULL JOIN (SELECT * FROM autopay_occurrences WHERE status = 'pending') o USING (autopay_id)
               LEFT JOIN users u ON u.user_id = o.user_id

@@ -350,6 +350,26 @@ fn what_is_disabled_changed_or_deleted_after_its_notice_is_not_charged_as_told()
 }
 
 #[test]
+fn a_customer_who_pauses_the_account_pays_nothing_until_the_rule_is_enabled_again() {
+    with_app(async |app| {
+        fund(app, 1_000).await;
+        let date = in_days(app, 3);
+        let id = made(app, rule(ASHA, MONTH, date)).await;
+        go(app, date - TimeDelta::hours(20)).await;
+        settled(app).await;
+        let asha = app.sign_in(ASHA).await.access;
+        app.post("/user/me/deactivate", &asha, json!({})).await.ok();
+        go(app, date + TimeDelta::hours(1)).await;
+        settled(app).await;
+        assert_eq!((charges(app).await, told(app, "failed").await), (0, 0));
+        // The next sign-in wakes the account, not the rule.
+        let asleep = shown(app, id).await;
+        assert_eq!(asleep["status"], "disabled");
+        app.verify().await;
+    });
+}
+
+#[test]
 fn administrators_foresee_and_process_what_is_due() {
     with_app(async |app| {
         fund(app, 300).await;
