@@ -13,7 +13,7 @@ use crate::http::{Problem, list};
 
 /// All rules, with payer, owner of the number and plan.
 #[utoipa::path(
-    get, path = "/autopay/admin/all", tag = "Autopay", security(("bearer" = [])),
+    get, path = "/autopay/admin/all", tag = "Autopay", operation_id = "all_autopay", security(("bearer" = [])),
     params(
         ("page" = Option<u32>, Query, description = "0 and 1 are the first"),
         ("size" = Option<u32>, Query, description = "rows on a page; 0 (default) is everything", maximum = 100),
@@ -53,7 +53,7 @@ pub async fn all(
 /// One result for each rule that this call charged, or tried to. With `dry_run` nothing is charged: the answer foretells what
 /// would come of each rule that is due now, or until `until`.
 #[utoipa::path(
-    post, path = "/autopay/admin/process-due", tag = "Autopay", security(("bearer" = [])),
+    post, path = "/autopay/admin/process-due", tag = "Autopay", operation_id = "process_due_autopay", security(("bearer" = [])),
     params(
         ("dry_run" = Option<bool>, Query, description = "only look"),
         ("until" = Option<String>, Query, description = "of a dry run: a time such as 2027-01-31T10:00:00Z"),
