@@ -54,7 +54,7 @@ async fn charged(pool: &PgPool) -> i64 {
 async fn make_due(pool: &PgPool) {
     sqlx::query(
         "INSERT INTO autopay_rules (user_id, plan_id, phone, tag, next_due_date, anchor, set_at, announce_at, created_at)
-         SELECT user_id, 7, phone, CASE WHEN user_id % 2 = 0 THEN 'onetime' ELSE 'regular' END,
+         SELECT user_id, 1, phone, CASE WHEN user_id % 2 = 0 THEN 'onetime' ELSE 'regular' END,
              at, at, at - interval '1 minute', at - interval '25 hours', at
          FROM users, (SELECT now() - interval '1 second' AS at) moment WHERE phone BETWEEN 916000000000 AND 916599999999",
     )
@@ -103,7 +103,7 @@ async fn of_two_processes_that_one_is_killed_charges_nothing_twice() {
         done * 1000 / millis.max(1),
     );
     // A lease is 2 minutes; nobody wants to wait for that.
-    sqlx::query("UPDATE autopay_occurrences SET try_at = now() WHERE status = 'pending'")
+    sqlx::query("UPDATE autopay_occurrences SET try_at = now() WHERE asked_at IS NOT NULL")
         .execute(pool)
         .await
         .unwrap();
