@@ -38,8 +38,7 @@ use crate::http::documentation::{self, Documentation};
 use crate::http::edge::AccessLog;
 use crate::http::{openapi, server};
 use crate::messages::{self, SetAside};
-use crate::notifications::{self, NotificationServices, Notifications, PgNotificationStore};
-use crate::notifications::{self, Notifications, PgNotificationStore};
+use crate::notifications::{self, NotificationServices, Notifications};
 use crate::operations;
 use crate::partners::{self, PartnerBook, PartnerCommands, PartnerService, PartnerStore};
 use crate::payments::{self, Payments};
@@ -187,7 +186,7 @@ impl Services {
         );
         let cookies = CookieRules { secure: parts.config.is_production() };
         let long_reads = LongReads::new(LONG_READS);
-        let hub = Hub::new(Arc::new(PgNotificationStore::new(parts.pool.clone())));
+        let hub = Hub::new(stores.notices(&parts.pool));
         let wallets = actors::start(universe, parts, stores, &hub)?;
         let users = Users::new(
             parts.pool.clone(),
@@ -407,7 +406,7 @@ impl App {
         let mut changes = Listener::new();
         let universe = Universe::new();
         let rabbit = broker(&parts.config)?;
-        let stores = Stores::open(&parts.config.services, &parts.pool, rabbit).await?;
+        let stores = Stores::open(&parts, rabbit).await?;
         let (stop, stopping) = watch::channel(false);
         let mut tasks = Vec::new();
         let announcer = announcer(&stores, &stopping, &mut tasks);

@@ -23,7 +23,7 @@ use crate::analytics::PgRollUp;
 use crate::audit::AuditWriter;
 use crate::autopay::{PgAutopayStore, Scheduler};
 use crate::config::{PaymentGateway, RechargeConfig};
-use crate::notifications::{DueAnnouncements, PgNotificationStore, PgPeople};
+use crate::notifications::{DueAnnouncements, PgPeople};
 use crate::payments::PgSweepStore;
 use crate::platform::bus::outbox::relay_pool;
 use crate::platform::documents::upkeep::DocumentUpkeep;
@@ -134,7 +134,7 @@ fn start_relay(
 ) -> Result<(), StartError> {
     let live = hub.clone();
     universe.supervise(Spec::new("notification-hub"), move |probe| HubActor::new(live.clone(), probe))?;
-    let told = notification_parts(parts, pool, hub);
+    let told = notification_parts(parts, stores, pool, hub);
     let notifications = universe.supervise(Spec::new("notifications").stage(Stage::Sink), move |probe| {
         NotificationActor::new(told.clone(), probe)
     })?;
@@ -148,10 +148,10 @@ fn start_relay(
     bus::start(universe, parts, stores, (pool, signal), &Consumers { notifications, audit })
 }
 
-fn notification_parts(parts: &Parts, pool: &PgPool, hub: &Hub) -> NotificationParts {
+fn notification_parts(parts: &Parts, stores: &Stores, pool: &PgPool, hub: &Hub) -> NotificationParts {
     let (messages, timezone) = (&parts.config.messages, parts.config.timezone);
     NotificationParts {
-        store: Arc::new(PgNotificationStore::new(pool.clone())),
+        store: stores.notices(pool),
         people: Arc::new(PgPeople::new(pool.clone())),
         rules: Rules {
             language: messages.language,

@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
+use gencharge_actors::notification::NotificationStore;
 use sqlx::PgPool;
 
+use super::Parts;
 use crate::audit::AUDIT_LOGS;
 use crate::auth::codes::{CodeStore, PgCodes, RedisCodes};
-use crate::config::ServicesConfig;
+use crate::config::Config;
 use crate::contact::CONTACT_FORMS;
 use crate::content::CONTENT;
-use crate::notifications::ANNOUNCEMENTS;
+use crate::notifications::{ANNOUNCEMENTS, MONGO_COLLECTIONS, MongoNotificationStore, PgNotificationStore};
 use crate::platform::Server;
 use crate::platform::bus::rabbit::Rabbit;
 use crate::platform::documents::mongo::MongoDocumentStore;
@@ -38,6 +40,8 @@ pub struct Stores {
     pub documents: Arc<dyn DocumentStore>,
     /// The message broker, where there is one. It is not connected to here: it may come later.
     pub rabbit: Option<Rabbit>,
+    /// Notices in MongoDB, when there is one.
+    notices: Option<Arc<MongoNotificationStore>>,
     /// One-time codes: in Redis when there is one, else in PostgreSQL.
     pub codes: Arc<dyn CodeStore>,
     /// Redis, when there is one.
@@ -52,15 +56,14 @@ impl Stores {
     ///
     /// # Errors
     /// [`UnusableStore`] when an address cannot be used, or the collections cannot be made in PostgreSQL.
-    pub async fn open(
-        config: &ServicesConfig,
-        pool: &PgPool,
-        rabbit: Option<Rabbit>,
-    ) -> Result<Self, UnusableStore> {
+    pub async fn open(parts: &Parts, rabbit: Option<Rabbit>) -> Result<Self, UnusableStore> {
+        let Parts { config: Config { services: config, .. }, pool, clock, .. } = parts;
         let mut servers: Vec<Arc<dyn Server>> = Vec::new();
+        let mut notices = None;
         let documents: Arc<dyn DocumentStore> = match &config.mongodb_url {
             Some(url) => {
-                let mongo = Arc::new(MongoDocumentStore::new(url.expose(), COLLECTIONS).await?);
+                let collections = COLLECTIONS.iter().chain(MONGO_COLLECTIONS).copied().collect();
+                let mongo = Arc::new(MongoDocumentStore::new(url.expose(), collections).await?);
                 match mongo.prepare().await {
                     Err(error @ DocumentError::Unavailable(_)) => {
                         tracing::warn!(%error, "documents.unavailable_at_start");
@@ -68,6 +71,7 @@ impl Stores {
                     prepared => prepared?,
                 }
                 servers.push(Arc::<MongoDocumentStore>::clone(&mongo));
+                notices = Some(Arc::new(MongoNotificationStore::new(Arc::clone(&mongo), Arc::clone(clock))));
                 mongo
             }
             None => {
@@ -87,6 +91,15 @@ impl Stores {
             }
             None => Arc::new(PgCodes::new(pool.clone())),
         };
-        Ok(Self { documents, codes, redis, rabbit, servers })
+        Ok(Self { documents, notices, codes, redis, rabbit, servers })
+    }
+
+    /// Notices: in MongoDB when there is one, else in PostgreSQL through `pool`.
+    #[must_use]
+    pub fn notices(&self, pool: &PgPool) -> Arc<dyn NotificationStore> {
+        match &self.notices {
+            Some(notices) => Arc::<MongoNotificationStore>::clone(notices),
+            None => Arc::new(PgNotificationStore::new(pool.clone())),
+        }
     }
 }

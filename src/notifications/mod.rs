@@ -4,6 +4,7 @@ mod admin;
 mod announcements;
 pub mod channels;
 mod deliveries;
+mod mongo;
 mod people;
 mod reminders;
 mod routes;
@@ -13,6 +14,7 @@ mod stream;
 
 pub use announcements::{ANNOUNCEMENTS, DueAnnouncements};
 pub use deliveries::PgDeliveries;
+pub use mongo::{MONGO_COLLECTIONS, MongoNotificationStore};
 pub use people::PgPeople;
 pub use reminders::PgReminders;
 pub use routes::{Docs, routes};

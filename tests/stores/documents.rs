@@ -19,8 +19,6 @@ static PAGES: Collection = Collection {
     expires: Some("until"),
 };
 
-static ALL: &[&Collection] = &[&PAGES];
-
 fn document(value: Value) -> Document {
     let Value::Object(document) = value else { panic!("not an object: {value}") };
     document
@@ -68,11 +66,11 @@ fn mongodb_keeps_documents() {
     let Some(server) = server("GENCHARGE_TEST_MONGODB_URL") else { return };
     actix_web::rt::System::new().block_on(async {
         let url = format!("{}/gencharge_it_{}", server.trim_end_matches('/'), std::process::id());
-        let store = MongoDocumentStore::new(&url, ALL).await.unwrap();
+        let store = MongoDocumentStore::new(&url, vec![&PAGES]).await.unwrap();
         store.prepare().await.unwrap();
         suite(&store).await;
         // Made again on what is there, as the next start does.
-        MongoDocumentStore::new(&url, ALL).await.unwrap().prepare().await.unwrap();
+        MongoDocumentStore::new(&url, vec![&PAGES]).await.unwrap().prepare().await.unwrap();
         let client = mongodb::Client::with_uri_str(&url).await.unwrap();
         client.default_database().unwrap().drop().await.unwrap();
     });

@@ -3,4 +3,5 @@
 mod away;
 mod codes;
 mod documents;
+mod notices;
 mod upkeep;

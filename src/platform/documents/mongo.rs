@@ -32,7 +32,7 @@ const CONNECT: Duration = Duration::from_secs(2);
 const OPERATION: Duration = Duration::from_secs(15);
 /// Connections, unless the address says otherwise.
 const CONNECTIONS: u32 = 16;
-const DUPLICATE_KEY: i32 = 11_000;
+pub(crate) const DUPLICATE_KEY: i32 = 11_000;
 const NAMESPACE_EXISTS: i32 = 48;
 /// The server stops, steps down, or ran out of time: interrupted, not primary, shutting down, network, time limits.
 const AWAY: [i32; 13] = [6, 7, 50, 89, 91, 189, 262, 9001, 10_107, 11_600, 11_602, 13_435, 13_436];
@@ -41,7 +41,7 @@ const AWAY: [i32; 13] = [6, 7, 50, 89, 91, 189, 262, 9001, 10_107, 11_600, 11_60
 #[derive(Debug)]
 pub struct MongoDocumentStore {
     database: Database,
-    collections: &'static [&'static Collection],
+    collections: Vec<&'static Collection>,
     prepared: OnceCell<()>,
 }
 
@@ -51,7 +51,7 @@ impl MongoDocumentStore {
     ///
     /// # Errors
     /// [`DocumentError::Refused`] when the address cannot be read; its text is not shown, it may hold a password.
-    pub async fn new(url: &str, collections: &'static [&'static Collection]) -> Result<Self, DocumentError> {
+    pub async fn new(url: &str, collections: Vec<&'static Collection>) -> Result<Self, DocumentError> {
         let unreadable = |_| {
             let expected = "MONGODB_URL: expected an address such as mongodb://user:password@host:27017/name";
             DocumentError::Refused(expected.to_owned())
@@ -74,7 +74,7 @@ impl MongoDocumentStore {
     /// [`DocumentError`]; the next operation tries again.
     pub async fn prepare(&self) -> Result<(), DocumentError> {
         let make = || async {
-            for collection in self.collections {
+            for collection in &self.collections {
                 create(&self.database, collection).await?;
             }
             Ok(())
@@ -82,14 +82,21 @@ impl MongoDocumentStore {
         self.prepared.get_or_try_init(|| within(make())).await.copied()
     }
 
-    async fn ready(&self, collection: &Collection) -> Result<mongodb::Collection<Row>, DocumentError> {
+    /// A prepared collection, for a store whose port asks for more than documents.
+    ///
+    /// # Errors
+    /// [`DocumentError`] when it cannot be prepared.
+    pub async fn collection(
+        &self,
+        collection: &Collection,
+    ) -> Result<mongodb::Collection<Row>, DocumentError> {
         self.prepare().await?;
         Ok(self.database.collection(collection.name))
     }
 }
 
 /// The operation's outcome, within its time.
-async fn within<T>(operation: impl Future<Output = Result<T, Error>>) -> Result<T, DocumentError> {
+pub(crate) async fn within<T>(operation: impl Future<Output = Result<T, Error>>) -> Result<T, DocumentError> {
     match tokio::time::timeout(OPERATION, operation).await {
         Ok(outcome) => Ok(outcome?),
         Err(_) => Err(DocumentError::Unavailable(format!("MongoDB: no answer in {} s", OPERATION.as_secs()))),
@@ -200,7 +207,7 @@ fn quoted(text: &str) -> String {
 }
 
 /// JSON as it is: text that looks like MongoDB's extended JSON stays what it was.
-fn to_bson(value: Value) -> Result<Bson, DocumentError> {
+pub(crate) fn to_bson(value: Value) -> Result<Bson, DocumentError> {
     Ok(match value {
         Value::Null => Bson::Null,
         Value::Bool(value) => value.into(),
@@ -240,7 +247,7 @@ fn from_bson(value: Bson) -> Result<Value, DocumentError> {
     })
 }
 
-fn from_row(row: Row) -> Result<Document, DocumentError> {
+pub(crate) fn from_row(row: Row) -> Result<Document, DocumentError> {
     row.into_iter()
         .filter(|(name, _)| name != EXPIRES)
         .map(|(name, value)| Ok((name, from_bson(value)?)))
@@ -276,7 +283,7 @@ impl DocumentStore for MongoDocumentStore {
             if rows.is_empty() {
                 return Ok(0);
             }
-            let target = self.ready(collection).await?;
+            let target = self.collection(collection).await?;
             let given = rows.len();
             let known = within(async {
                 match target.insert_many(&rows).ordered(false).await {
@@ -295,7 +302,7 @@ impl DocumentStore for MongoDocumentStore {
         search: Search,
     ) -> BoxFuture<'a, Result<Vec<Document>, DocumentError>> {
         Box::pin(async move {
-            let source = self.ready(collection).await?;
+            let source = self.collection(collection).await?;
             let mut find =
                 source.find(condition(search.filter)?).sort(order_by(search.sort)).skip(search.offset);
             if search.limit > 0 {
@@ -312,7 +319,7 @@ impl DocumentStore for MongoDocumentStore {
         filter: Filter,
     ) -> BoxFuture<'a, Result<u64, DocumentError>> {
         Box::pin(async move {
-            let source = self.ready(collection).await?;
+            let source = self.collection(collection).await?;
             within(source.count_documents(condition(filter)?).into_future()).await
         })
     }
@@ -331,7 +338,7 @@ impl DocumentStore for MongoDocumentStore {
             let expiry = expiry(collection, &set);
             let mut set = to_row(set)?;
             set.extend(expiry.map(|date| (EXPIRES.to_owned(), date)));
-            let target = self.ready(collection).await?;
+            let target = self.collection(collection).await?;
             let update = target.update_many(condition(filter)?, doc! { "$set": set });
             Ok(within(update.into_future()).await?.matched_count)
         })
@@ -343,7 +350,7 @@ impl DocumentStore for MongoDocumentStore {
         filter: Filter,
     ) -> BoxFuture<'a, Result<u64, DocumentError>> {
         Box::pin(async move {
-            let target = self.ready(collection).await?;
+            let target = self.collection(collection).await?;
             Ok(within(target.delete_many(condition(filter)?).into_future()).await?.deleted_count)
         })
     }
@@ -370,7 +377,7 @@ impl Server for MongoDocumentStore {
 }
 
 /// How many of the documents were there already, when nothing else was wrong.
-fn known_already(error: &Error) -> Option<usize> {
+pub(crate) fn known_already(error: &Error) -> Option<usize> {
     let ErrorKind::InsertMany(failure) = error.kind.as_ref() else { return None };
     let errors = failure.write_errors.as_ref()?;
     let known =
@@ -378,7 +385,7 @@ fn known_already(error: &Error) -> Option<usize> {
     known.then_some(errors.len())
 }
 
-fn code_of(error: &Error) -> Option<i32> {
+pub(crate) fn code_of(error: &Error) -> Option<i32> {
     match error.kind.as_ref() {
         ErrorKind::Command(failure) => Some(failure.code),
         ErrorKind::Write(WriteFailure::WriteError(failure)) => Some(failure.code),
