@@ -3,8 +3,9 @@
 
 mod actors;
 mod bus;
+mod channels;
 mod edge;
-mod messages;
+
 pub mod stores;
 
 use std::net::SocketAddr;
@@ -402,7 +403,7 @@ impl App {
     pub async fn start(parts: Parts) -> Result<RunningApp, StartError> {
         tls::use_ring();
         let (codes, codes_out) = Codes::new();
-        let ways = messages::ways(&parts)?;
+        let ways = channels::ways(&parts)?;
         let mut changes = Listener::new();
         let universe = Universe::new();
         let rabbit = broker(&parts.config)?;
@@ -411,7 +412,7 @@ impl App {
         let mut tasks = Vec::new();
         let announcer = announcer(&stores, &stopping, &mut tasks);
         let services = Services::build(&parts, &stores, &universe, codes, &mut changes, &announcer)?;
-        messages::start(&universe, &parts, ways, codes_out, services.notifications.hub())?;
+        channels::start(&universe, &parts, ways, codes_out, services.notifications.hub())?;
         hear(&stores, &services, &stopping, &mut tasks);
         let document = openapi_document();
         let outside = edge::build(&parts, &stores, &universe, &document)?;
