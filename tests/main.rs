@@ -20,9 +20,11 @@ mod catalogue;
 mod catalogue_admin;
 #[cfg(test)]
 mod contact;
+#[cfg(test)]
 mod containers;
 #[cfg(test)]
 mod content;
+#[cfg(test)]
 mod contract;
 #[cfg(test)]
 mod edge;
