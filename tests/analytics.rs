@@ -103,16 +103,16 @@ fn kept_sums_agree_with_a_full_recount_whatever_was_kept_when() {
         let roll_up = PgRollUp::new(app.pool.clone(), Arc::new(app.clock.clone()), Tz::Asia__Kolkata);
         for day in 0..4 {
             let customer = app.sign_in(CUSTOMER).await.access;
-            recharge(app, &customer, &format!("day {day}")).await;
+            recharge(app, &customer, &format!("day-{day}")).await;
             if day != 1 {
                 roll_up.sum_up().await.unwrap();
             }
-            recharge(app, &customer, &format!("day {day} later")).await;
+            recharge(app, &customer, &format!("day-{day}-later")).await;
             let admin = app.sign_in(ADMIN).await.access;
             let kept = figures(app, &admin).await;
             let sums: i64 =
                 sqlx::query_scalar("SELECT count(*) FROM analytics_days").fetch_one(&app.pool).await.unwrap();
-            assert!(day < 2 || sums > 0, "nothing was kept on day {day} of {}", app.clock.now());
+            assert!(day < 2 || sums > 0, "nothing was kept on day-{day} of {}", app.clock.now());
             let mut connection = app.pool.acquire().await.unwrap();
             sqlx::raw_sql(
                 "CREATE TEMP TABLE kept_reach AS TABLE analytics_reach; DELETE FROM analytics_reach;",
@@ -120,7 +120,7 @@ fn kept_sums_agree_with_a_full_recount_whatever_was_kept_when() {
             .execute(&mut *connection)
             .await
             .unwrap();
-            assert_eq!(figures(app, &admin).await, kept, "day {day}");
+            assert_eq!(figures(app, &admin).await, kept, "day-{day}");
             sqlx::raw_sql("INSERT INTO analytics_reach TABLE kept_reach; DROP TABLE kept_reach;")
                 .execute(&mut *connection)
                 .await

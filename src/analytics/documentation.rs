@@ -6,6 +6,9 @@ use utoipa::OpenApi;
 /// The documentation of these routes.
 pub struct Docs;
 
+/// What the figures are, field by field, is told by their names.
+const ANY: [&str; 5] = ["object", "array", "string", "number", "null"];
+
 /// Path, who may read it, what it tells, its fields.
 const REPORTS: [(&str, &str, &str, &[&str]); 10] = [
     (
@@ -178,7 +181,7 @@ impl OpenApi for Docs {
 
 fn operation(path: &str, who: &str, about: &str, fields: &[&str]) -> Value {
     let mut properties: Map<String, Value> =
-        fields.iter().map(|field| ((*field).to_owned(), json!({}))).collect();
+        fields.iter().map(|field| ((*field).to_owned(), json!({ "type": ANY }))).collect();
     properties.insert("generated_at".to_owned(), json!({ "type": "string", "format": "date-time" }));
     let required: Vec<&String> = properties.keys().collect();
     let schema = json!({ "type": "object", "required": required, "properties": properties });

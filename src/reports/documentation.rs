@@ -96,7 +96,7 @@ fn schema_of(kind: Kind) -> Value {
         Kind::Word | Kind::Text | Kind::Phone | Kind::AmountText => json!({ "type": ["string", "null"] }),
         Kind::Flag => json!({ "type": ["boolean", "null"] }),
         Kind::Time => json!({ "type": ["string", "null"], "format": "date-time" }),
-        Kind::Json => json!({}),
+        Kind::Json => json!({ "type": ["object", "array", "string", "number", "boolean", "null"] }),
     }
 }
 
