@@ -11,7 +11,8 @@ use crate::support::app::{TestApp, with_app};
 use crate::support::eventually;
 use crate::support::money::{ASHA, RAVI, SUBSCRIBE, TOP_UP, findings, recharge, with};
 
-const TABLES: [&str; 13] = [
+const TABLES: [&str; 14] = [
+    "archived_users",
     "partners",
     "wallets",
     "line_wakeups",
@@ -33,6 +34,7 @@ const PAIRED: &str =
 const BALANCE: &str = "every wallet equals the sum of its postings and is not negative";
 const COUNTS: &str = "every wallet counts its transactions and recharges";
 const CUSTOMER: &str = "every customer has a wallet that knows the customer's status, number and type";
+const CLOSED: &str = "every deleted customer has a closed wallet without a number, and what it held is owed";
 const PARTNER: &str = "every partner has a wallet of its own that knows its status";
 const KEYS: &str = "every key has one outcome, and no two keys share one";
 const SUBSCRIPTION: &str = "every successful recharge has one subscription, every subscription one recharge";
@@ -99,6 +101,7 @@ const CORRUPTIONS: &[(&str, &str)] = &[
     (WAITS, "UPDATE autopay_rules SET announce_at = NULL WHERE announce_at IS NOT NULL"),
     (WAITS, "INSERT INTO autopay_occurrences (autopay_id, due_at, user_id, status, charge_key, announced_at, try_at)
         SELECT autopay_id, next_due_date + interval '1 day', user_id, 'pending', gen_random_uuid(), now(), 'infinity' FROM autopay_rules WHERE status = 'disabled'"),
+    (CLOSED, "UPDATE archived_users SET wallet_balance = wallet_balance + 1"),
     (PAYMENT, "UPDATE payments SET amount = amount + 1"),
     (PAYMENT, "UPDATE payments SET state = 'captured'"),
     (REFUND, "UPDATE refunds SET amount = amount + 1"),
@@ -169,6 +172,10 @@ async fn history(app: &TestApp) {
     let top_up = app.post(TOP_UP, &asha, json!({ "amount": 7, "payment_method": "UPI" })).await.ok();
     let refund = format!("/recharge/admin/transactions/{}/refund", top_up["txn_id"]);
     let admin = app.sign_in("9000000001").await.access;
+    let leaver = app.sign_up("9811111111").await.access;
+    let leaver = app.get("/user/me", &leaver).await.ok();
+    let account = format!("/user/admin/{}", leaver["user_id"]);
+    app.send(app.request(reqwest::Method::DELETE, &account).bearer_auth(&admin)).await.ok();
     app.order(&refund, &admin, "refund", &json!({ "amount": 5 })).await.ok();
     let refused = app.order(SUBSCRIBE, &ravi, "refused", &recharge(RAVI, 12)).await;
     assert_eq!(refused.problem(), "insufficient_funds");
