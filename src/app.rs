@@ -29,6 +29,7 @@ use crate::admins::{self, Admins};
 use crate::analytics::{self, Analytics};
 use crate::audit::{self, AuditLog};
 use crate::auth::{self, Auth, CookieRules, Gate, Keys, Rules, UnusableSecret, listener};
+use crate::backups::{self, Backups};
 use crate::autopay::{self, AutopayLists, Vault};
 use crate::catalogue::{self, CatalogueStore, PublicLists};
 use crate::config::{Config, Secret};
@@ -163,6 +164,7 @@ struct Services {
     receipts: Receipts,
     reports: Reports,
     analytics: Analytics,
+    backups: Backups,
 }
 
 impl Services {
@@ -294,6 +296,7 @@ impl Services {
             payments,
             receipts: Receipts::new(parts.pool.clone(), parts.config.timezone),
             reports,
+            backups: actors::start_backups(universe, parts, stores)?,
             analytics: Analytics::new(parts.pool.clone(), Arc::clone(&parts.clock), parts.config.timezone),
         })
     }
@@ -321,6 +324,7 @@ impl Services {
             .app_data(web::Data::new(self.receipts.clone()))
             .app_data(web::Data::new(self.reports.clone()))
             .app_data(web::Data::new(self.analytics.clone()))
+            .app_data(web::Data::new(self.backups.clone()))
             .configure(|cfg| self.autopay.attach(cfg));
     }
 }
@@ -354,6 +358,7 @@ fn features(cfg: &mut web::ServiceConfig) {
         .configure(contact::routes)
         .configure(content::routes)
         .configure(audit::routes)
+        .configure(backups::routes)
         .configure(roles::routes)
         .configure(referrals::routes)
         .configure(autopay::routes)
@@ -384,6 +389,7 @@ pub fn openapi_document() -> serde_json::Value {
         contact::Docs::openapi(),
         content::Docs::openapi(),
         audit::Docs::openapi(),
+        backups::Docs::openapi(),
         partners::Docs::openapi(),
         payments::Docs::openapi(),
         receipts::Docs::openapi(),

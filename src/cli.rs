@@ -2,6 +2,7 @@
 //!
 //! Exit codes: 0 done, 1 failed, 2 wrong arguments or settings, 130 ended by Ctrl-C or a request to stop.
 
+mod backup;
 mod migrate;
 pub mod people;
 mod publish;
@@ -52,8 +53,34 @@ enum Command {
     Token(TokenArgs),
     /// Check every invariant of the stored data; fails if one is broken
     Verify,
+    /// Write everything into one file, in one snapshot, with or without a running server
+    Backup(BackupArgs),
+    /// Load a backup into a new database, and compare it there with what was backed up
+    Restore(RestoreArgs),
     /// Publish partners' commands to the broker, as the user in AMQP_URL; fails if one is not taken
     Publish(PublishArgs),
+}
+
+/// Where to.
+#[derive(Debug, Args)]
+pub struct BackupArgs {
+    /// The new file; in the folder of backups when not said
+    #[arg(long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
+/// What, and where to.
+#[derive(Debug, Args)]
+pub struct RestoreArgs {
+    /// The backup
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// The new database's name, on the same server
+    #[arg(long, value_name = "NAME")]
+    pub into: String,
+    /// Replace the database of that name that an earlier restore has made
+    #[arg(long)]
+    pub clean: bool,
 }
 
 /// Which commands: one, or a file of them.
@@ -133,6 +160,12 @@ async fn dispatch(command: Command, config: Config) -> Result<ExitCode, Failure>
         }
         Command::Token(args) => {
             with_database(&config, async |database| token::run(&config, database, &args).await).await
+        }
+        Command::Backup(args) => {
+            with_database(&config, async |database| backup::backup(&config, database, &args).await).await
+        }
+        Command::Restore(args) => {
+            with_database(&config, async |database| backup::restore(&config, database, &args).await).await
         }
         Command::Publish(args) => publish::run(&config, &args).await,
         Command::Verify => {

@@ -56,6 +56,8 @@ pub struct Config {
     pub messages: MessagesConfig,
     /// Limits on money and recharges.
     pub recharge: RechargeConfig,
+    /// Backups.
+    pub backup: BackupConfig,
     /// SQL.
     pub postgres: PostgresConfig,
     /// The other stores and the broker.
@@ -138,6 +140,17 @@ pub struct RechargeConfig {
     pub payment_ttl: Duration,
     /// `GENCHARGE_PAYMENT_CALLBACK_SECRET`: signs the gateway's callbacks; without it none is taken.
     pub payment_callback_secret: Option<Secret>,
+}
+
+/// Backups.
+#[derive(Clone, Debug)]
+pub struct BackupConfig {
+    /// `GENCHARGE_BACKUP_DIR`: where the files are.
+    pub dir: PathBuf,
+    /// `GENCHARGE_BACKUP_RETENTION`: how long scheduled backups are kept.
+    pub retention: Duration,
+    /// `GENCHARGE_BACKUP_DAILY`: the time of the day in the configured zone; `None` = only when asked for.
+    pub daily: Option<chrono::NaiveTime>,
 }
 
 /// SQL.
@@ -325,6 +338,9 @@ fn read_all(r: &mut Reader) -> Result<Config, Refused> {
     let recharge = read_recharge(r, production);
     let postgres = read_postgres(r);
     let services = read_services(r);
+    let backup_dir = r.optional("GENCHARGE_BACKUP_DIR", parse::path);
+    let backup_retention = r.take("GENCHARGE_BACKUP_RETENTION", parse::duration);
+    let daily = r.take("GENCHARGE_BACKUP_DAILY", parse::time_of_day);
     let filter = r.take("GENCHARGE_LOG", parse::log_filter);
     let access_log = r.optional("GENCHARGE_ACCESS_LOG", parse::path);
     let data_dir = data_dir?;
@@ -332,6 +348,11 @@ fn read_all(r: &mut Reader) -> Result<Config, Refused> {
         None => Some(data_dir.join("access.log")),
         Some(path) if path.as_os_str() == "off" => None,
         Some(path) => Some(path),
+    };
+    let backup = BackupConfig {
+        dir: backup_dir?.unwrap_or_else(|| data_dir.join("backups")),
+        retention: backup_retention?,
+        daily: daily?,
     };
     Ok(Config {
         environment: environment?,
@@ -342,6 +363,7 @@ fn read_all(r: &mut Reader) -> Result<Config, Refused> {
         auth: auth?,
         messages: messages?,
         recharge: recharge?,
+        backup,
         postgres: postgres?,
         services: services?,
         telemetry: TelemetryConfig { filter: filter?, access_log },

@@ -8,6 +8,7 @@ pub mod app;
 pub mod audit;
 pub mod auth;
 pub mod autopay;
+pub mod backups;
 pub mod catalogue;
 pub mod cli;
 pub mod config;

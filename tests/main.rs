@@ -11,6 +11,8 @@ mod auth;
 #[cfg(test)]
 mod autopay;
 #[cfg(test)]
+mod backups;
+#[cfg(test)]
 mod bad_input;
 #[cfg(test)]
 mod bad_orders;

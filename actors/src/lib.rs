@@ -5,6 +5,7 @@
 
 pub mod account;
 pub mod autopay;
+pub mod backup;
 pub mod catalogue;
 pub mod events;
 pub mod kernel;

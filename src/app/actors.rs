@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use gencharge_actors::autopay::{Autopay, AutopayActor};
+use gencharge_actors::backup::BackupActor;
 use gencharge_actors::kernel::Paise;
 use gencharge_actors::lifecycle::Lifecycle;
 use gencharge_actors::notification::{Announcer, Hub, HubActor, NotificationActor, NotificationParts, Rules};
@@ -22,6 +23,7 @@ use super::stores::{COLLECTIONS, Stores};
 use crate::analytics::PgRollUp;
 use crate::audit::AuditWriter;
 use crate::autopay::{PgAutopayStore, Scheduler};
+use crate::backups::{BackupDesk, Backups};
 use crate::config::{PaymentGateway, RechargeConfig};
 use crate::notifications::{DueAnnouncements, PgPeople};
 use crate::payments::PgSweepStore;
@@ -160,6 +162,25 @@ fn notification_parts(parts: &Parts, stores: &Stores, pool: &PgPool, hub: &Hub) 
         },
         hub: hub.clone(),
     }
+}
+
+/// Starts what makes and restores backups.
+///
+/// # Errors
+/// [`StartError`] when it cannot be started.
+pub fn start_backups(universe: &Universe, parts: &Parts, stores: &Stores) -> Result<Backups, StartError> {
+    let desk = Arc::new(BackupDesk::new(
+        &parts.config,
+        parts.pool.connect_options().as_ref().clone(),
+        parts.pool.clone(),
+        Arc::clone(&stores.documents),
+        COLLECTIONS,
+        (Arc::clone(&parts.clock), Arc::clone(&parts.random)),
+    ));
+    let jobs = Arc::clone(&desk);
+    let actor = universe
+        .supervise(Spec::new("backups").stage(Stage::Intake), move |probe| BackupActor::new(Arc::clone(&jobs), probe))?;
+    Ok(Backups::new(desk, actor))
 }
 
 fn start_upkeep(universe: &Universe, parts: &Parts, stores: &Stores, pool: PgPool) -> Result<(), StartError> {

@@ -116,6 +116,13 @@ pub const SETTINGS: &[Setting] = &[
         "Asia/Kolkata",
         "days without a time in the filters of lists are days of this zone",
     ),
+    setting("GENCHARGE_BACKUP_DIR", "", "folder for backups; backups in the data folder when not set"),
+    setting(
+        "GENCHARGE_BACKUP_DAILY",
+        "02:00",
+        "when the daily backup is made, in GENCHARGE_TIMEZONE; off = only when asked for",
+    ),
+    setting("GENCHARGE_BACKUP_RETENTION", "30d", "how long daily backups are kept; the newest one always is"),
     setting(
         "DATABASE_URL",
         "",

@@ -92,6 +92,15 @@ pub(super) fn size(number: u32) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
 }
 
+/// A time of the day (`02:00`), or `off`.
+pub(super) fn time_of_day(text: &str) -> Result<Option<chrono::NaiveTime>, String> {
+    if text == "off" {
+        return Ok(None);
+    }
+    let parsed = chrono::NaiveTime::parse_from_str(text, "%H:%M");
+    parsed.map(Some).map_err(|_| expected("a time of the day such as 02:00, or off", text))
+}
+
 /// A duration such as `60s`, `5m`, `2h` or `2d`: more than zero and at most ten years.
 ///
 /// # Errors

@@ -158,6 +158,7 @@ fn tags(paths: &BTreeMap<String, Map<String, Value>>) -> Vec<Value> {
         "Analytics" => "Figures over time",
         "Contact" => "Messages to the operator",
         "Content" => "Texts and pictures of the pages",
+        "Backups" => "Backups, and restoring them into a scratch database",
         "Audit" => "Who changed what, and who signed in",
         "Partners" => "Those who ask by message, and the wallets that pay for it",
         "Messages" => "Messages and events that nobody could take",

@@ -26,6 +26,13 @@ const TRUSTED_IDLE: Duration = Duration::from_secs(1);
 /// How long the first connection may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 
+/// Version and checksum (hex) of each migration in this binary, in order.
+#[must_use]
+pub fn known_migrations() -> Vec<(i64, String)> {
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    MIGRATIONS.iter().map(|migration| (migration.version, hex(&migration.checksum))).collect()
+}
+
 /// Whether the statement was refused by this constraint.
 #[must_use]
 pub fn violates(error: &sqlx::Error, constraint: &str) -> bool {

@@ -184,6 +184,7 @@ impl TestApp {
             ("GENCHARGE_DATA_DIR", folder.path().to_str().unwrap()),
             ("GENCHARGE_DEV_OTP", "1"),
             ("GENCHARGE_HTTP_WORKERS", "2"),
+            ("GENCHARGE_BACKUP_DAILY", "off"),
         ]
         .into_iter()
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
