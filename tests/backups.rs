@@ -29,7 +29,8 @@ async fn row(app: &TestApp, token: &str, id: &str) -> Value {
 
 /// A database's name that no other test has.
 async fn scratch(app: &TestApp) -> String {
-    let name: String = sqlx::query_scalar("SELECT current_database()::text").fetch_one(&app.pool).await.unwrap();
+    let name: String =
+        sqlx::query_scalar("SELECT current_database()::text").fetch_one(&app.pool).await.unwrap();
     format!("{name}_scratch")
 }
 
@@ -91,7 +92,10 @@ fn a_backup_taken_while_recharges_run_is_restored_whole() {
         let mut db = open(app, &target).await;
         verify_all(&mut db).await;
         assert_eq!(number(&mut db, "SELECT count(*) FROM transactions").await, kept);
-        assert_eq!(number(&mut db, "SELECT count(*) FROM plans").await, app.count("SELECT count(*) FROM plans").await);
+        assert_eq!(
+            number(&mut db, "SELECT count(*) FROM plans").await,
+            app.count("SELECT count(*) FROM plans").await
+        );
         assert_eq!(number(&mut db, "SELECT count(*) FROM backups").await, 0, "it does not know of itself");
         // Ids go on beyond those that are there.
         let next = "SELECT (nextval('txn_id_seq') > (SELECT max(txn_id) FROM transactions))::int::bigint";
@@ -167,7 +171,12 @@ fn chosen_tables_and_rows_are_kept_alone() {
         let id = made["backup_id"].as_str().unwrap();
         let details = row(app, &root, id).await["details"].clone();
         let rows = |name: &str| {
-            details.as_array().unwrap().iter().find(|it| it["table_name"] == name).map(|it| it["rows"].as_i64())
+            details
+                .as_array()
+                .unwrap()
+                .iter()
+                .find(|it| it["table_name"] == name)
+                .map(|it| it["rows"].as_i64())
         };
         assert_eq!(rows("plans").flatten(), Some(app.count("SELECT count(*) FROM plans").await));
         assert_eq!((rows("transactions").flatten(), rows("users")), (Some(0), None));
@@ -195,7 +204,11 @@ fn chosen_tables_and_rows_are_kept_alone() {
             .await;
             assert_eq!(answer.problem(), "invalid_input", "{bad}");
         }
-        assert_eq!(app.get(LIST, &root).await.ok().as_array().unwrap().len(), 1, "refused orders leave nothing");
+        assert_eq!(
+            app.get(LIST, &root).await.ok().as_array().unwrap().len(),
+            1,
+            "refused orders leave nothing"
+        );
     });
 }
 

@@ -178,8 +178,9 @@ pub fn start_backups(universe: &Universe, parts: &Parts, stores: &Stores) -> Res
         (Arc::clone(&parts.clock), Arc::clone(&parts.random)),
     ));
     let jobs = Arc::clone(&desk);
-    let actor = universe
-        .supervise(Spec::new("backups").stage(Stage::Intake), move |probe| BackupActor::new(Arc::clone(&jobs), probe))?;
+    let actor = universe.supervise(Spec::new("backups").stage(Stage::Intake), move |probe| {
+        BackupActor::new(Arc::clone(&jobs), probe)
+    })?;
     Ok(Backups::new(desk, actor))
 }
 

@@ -7,8 +7,8 @@ use sqlx::PgPool;
 
 use super::Parts;
 use crate::audit::AUDIT_LOGS;
-use crate::backups::BACKUP_LOGS;
 use crate::auth::codes::{CodeStore, PgCodes, RedisCodes};
+use crate::backups::BACKUP_LOGS;
 use crate::config::Config;
 use crate::contact::CONTACT_FORMS;
 use crate::content::CONTENT;
@@ -21,7 +21,8 @@ use crate::platform::documents::{Collection, DocumentError, DocumentStore};
 use crate::platform::redis::{Failure, Redis};
 
 /// Every collection that a feature keeps documents in.
-pub const COLLECTIONS: &[&Collection] = &[&AUDIT_LOGS, &BACKUP_LOGS, &CONTACT_FORMS, &CONTENT, &ANNOUNCEMENTS];
+pub const COLLECTIONS: &[&Collection] =
+    &[&AUDIT_LOGS, &BACKUP_LOGS, &CONTACT_FORMS, &CONTENT, &ANNOUNCEMENTS];
 
 /// Why a store cannot be used.
 #[derive(Debug, thiserror::Error)]

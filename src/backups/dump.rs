@@ -105,7 +105,9 @@ pub(super) async fn dump(
     writer: &Writer,
     progress: &Progress,
 ) -> Result<Manifest, BackupError> {
-    let known = tables(db).await?;
+    let mut known = tables(db).await?;
+    // Documents that are kept elsewhere are read from there.
+    known.retain(|table| documents.is_none() || !table.name.starts_with("doc_"));
     check_choices(&known, choices)?;
     let migrations =
         sqlx::query_as("SELECT version, encode(checksum, 'hex') FROM _sqlx_migrations ORDER BY version")

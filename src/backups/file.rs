@@ -73,14 +73,14 @@ pub(super) enum Frame {
 }
 
 impl Frame {
-    fn encode(&self) -> serde_json::Result<(u8, Vec<u8>)> {
+    fn encode(self) -> serde_json::Result<(u8, Vec<u8>)> {
         Ok(match self {
-            Self::Header(header) => (1, serde_json::to_vec(header)?),
-            Self::Table(table) => (2, serde_json::to_vec(table)?),
-            Self::Rows(rows) => (3, rows.clone()),
-            Self::Collection(name) => (4, serde_json::to_vec(name)?),
-            Self::Documents(documents) => (5, serde_json::to_vec(documents)?),
-            Self::Manifest(manifest) => (6, serde_json::to_vec(manifest)?),
+            Self::Header(header) => (1, serde_json::to_vec(&header)?),
+            Self::Table(table) => (2, serde_json::to_vec(&table)?),
+            Self::Rows(rows) => (3, rows),
+            Self::Collection(name) => (4, serde_json::to_vec(&name)?),
+            Self::Documents(documents) => (5, serde_json::to_vec(&documents)?),
+            Self::Manifest(manifest) => (6, serde_json::to_vec(&manifest)?),
         })
     }
 
@@ -221,7 +221,8 @@ impl Reader {
         if magic != MAGIC {
             return Err(BackupError::Damaged("it is no backup of this version".to_owned()));
         }
-        let stream = zstd::stream::read::Decoder::with_buffer(BufReader::with_capacity(CHUNK, file.take(body)));
+        let stream =
+            zstd::stream::read::Decoder::with_buffer(BufReader::with_capacity(CHUNK, file.take(body)));
         Ok(Self { stream: stream.map_err(error)?, ended: false })
     }
 
@@ -230,7 +231,11 @@ impl Reader {
         let damaged = |error: io::Error| BackupError::Damaged(error.to_string());
         if self.ended {
             let more = self.stream.read(&mut [0]).map_err(damaged)?;
-            return if more == 0 { Ok(None) } else { Err(BackupError::Damaged("it goes on after its end".to_owned())) };
+            return if more == 0 {
+                Ok(None)
+            } else {
+                Err(BackupError::Damaged("it goes on after its end".to_owned()))
+            };
         }
         let (mut kind, mut length) = ([0; 1], [0; 4]);
         self.stream.read_exact(&mut kind).map_err(damaged)?;

@@ -162,8 +162,19 @@ fn megabytes(bytes: u64) -> String {
 fn table_name(text: &str) -> String {
     let plain = |text: &str| text.replace('_', "").to_lowercase();
     let known = [
-        "users", "admins", "roles", "permissions", "role_permissions", "transactions", "plans", "plan_groups",
-        "offers", "offer_types", "referral_rewards", "bill_reminders", "sessions",
+        "users",
+        "admins",
+        "roles",
+        "permissions",
+        "role_permissions",
+        "transactions",
+        "plans",
+        "plan_groups",
+        "offers",
+        "offer_types",
+        "referral_rewards",
+        "bill_reminders",
+        "sessions",
     ];
     let alias = ALIASES.iter().find(|(alias, _)| *alias == plain(text)).map(|(_, name)| *name);
     let name = alias.or_else(|| known.into_iter().find(|name| plain(name) == plain(text)));

@@ -68,7 +68,12 @@ pub(super) async fn begin(pool: &PgPool, row: &Row, by: Entry) -> Result<(), sql
 }
 
 /// It ended.
-pub(super) async fn end(pool: &PgPool, id: &str, size: Option<i64>, details: &Value) -> Result<(), sqlx::Error> {
+pub(super) async fn end(
+    pool: &PgPool,
+    id: &str,
+    size: Option<i64>,
+    details: &Value,
+) -> Result<(), sqlx::Error> {
     let status = if size.is_some() { "success" } else { "failed" };
     sqlx::query("UPDATE backups SET status = $2, size_bytes = $3, details = $4 WHERE backup_id = $1")
         .bind(id)
@@ -104,7 +109,12 @@ pub(super) async fn give_up(db: &mut PgConnection) -> Result<Vec<String>, sqlx::
 }
 
 /// Takes a row away, with a record of it. False when there was none.
-pub(super) async fn delete(pool: &PgPool, id: &str, now: DateTime<Utc>, by: Entry) -> Result<bool, sqlx::Error> {
+pub(super) async fn delete(
+    pool: &PgPool,
+    id: &str,
+    now: DateTime<Utc>,
+    by: Entry,
+) -> Result<bool, sqlx::Error> {
     let mut tx = pool.begin().await?;
     let gone = sqlx::query("DELETE FROM backups WHERE backup_id = $1 AND status <> 'running'")
         .bind(id)

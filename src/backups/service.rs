@@ -150,13 +150,13 @@ impl BackupDesk {
     /// # Errors
     /// [`BackupError`]; a failed job leaves no file and no database.
     pub async fn perform(&self, order: Order, progress: Progress) -> Result<Done, BackupError> {
-        let lock = self.lock().await?.ok_or(BackupError::Busy)?;
+        let lock = self.lock(true).await?.ok_or(BackupError::Busy)?;
         let outcome = match order {
             Order::Backup(new) => Box::pin(self.make(new, &progress)).await.map(Done::Backup),
             Order::Restore(order) => Box::pin(self.bring_back(order, &progress)).await.map(Done::Restore),
         };
         // The lock goes with its connection.
-        drop(lock);
+        lock.close().await?;
         if let Err(error) = &outcome {
             tracing::error!(%error, "backups.failed");
         }
@@ -164,10 +164,19 @@ impl BackupDesk {
     }
 
     /// The right to do a job, when nobody else has it. What dead processes left is given up.
-    async fn lock(&self) -> Result<Option<PgConnection>, BackupError> {
+    async fn lock(&self, patiently: bool) -> Result<Option<PgConnection>, BackupError> {
         let mut db = self.options.connect().await?;
-        let free: bool =
-            sqlx::query_scalar("SELECT pg_try_advisory_lock($1)").bind(JOB_LOCK).fetch_one(&mut db).await?;
+        let free: bool = if patiently {
+            // Somebody may only be looking what is due.
+            sqlx::query("SET lock_timeout = '3s'").execute(&mut db).await?;
+            match sqlx::query("SELECT pg_advisory_lock($1)").bind(JOB_LOCK).execute(&mut db).await {
+                Ok(_) => true,
+                Err(error) if is_lock_timeout(&error) => false,
+                Err(error) => return Err(error.into()),
+            }
+        } else {
+            sqlx::query_scalar("SELECT pg_try_advisory_lock($1)").bind(JOB_LOCK).fetch_one(&mut db).await?
+        };
         if !free {
             return Ok(None);
         }
@@ -265,14 +274,18 @@ impl BackupDesk {
         let by = Entry { target: format!("backup/{id}"), ..order.by };
         let who = by.actor.to_string();
         let mut db = self.pool.acquire().await?;
-        crate::audit::record(&mut db, self.clock.now(), by.with(json!({ "target_db": order.target }))).await?;
+        crate::audit::record(&mut db, self.clock.now(), by.with(json!({ "target_db": order.target })))
+            .await?;
         drop(db);
         self.log("restore", &id, "started", json!({ "target_db": order.target }), &who).await;
         let restored = restore(&order.file, &target, progress).await;
         let (status, details) = match &restored {
             Ok(restored) => {
                 let next = if restored.ready_for_switching {
-                    format!("stop the servers, let DATABASE_URL name the database {}, start them", restored.target_db)
+                    format!(
+                        "stop the servers, let DATABASE_URL name the database {}, start them",
+                        restored.target_db
+                    )
                 } else {
                     "a part of the tables: not fit for switching".to_owned()
                 };
@@ -280,14 +293,14 @@ impl BackupDesk {
             }
             Err(error) => ("failed", json!({ "restore_failed": order.target, "error": error.to_string() })),
         };
+        self.log("restore", &id, status, details.clone(), &who).await;
         if let Some(id) = &order.backup_id {
-            let mut detail = details.clone();
+            let mut detail = details;
             if let Some(detail) = detail.as_object_mut() {
                 detail.insert("at".to_owned(), json!(moment(self.clock.now())));
             }
             rows::append(&self.pool, id, &detail).await?;
         }
-        self.log("restore", &id, status, details, &who).await;
         restored
     }
 
@@ -324,13 +337,17 @@ impl BackupDesk {
     /// Deletes what the retention is over for; says whether the daily backup is due.
     async fn round(&self) -> Result<bool, BackupError> {
         let now = self.clock.now();
-        if let Some(lock) = self.lock().await? {
-            drop(lock);
+        if let Some(lock) = self.lock(false).await? {
+            lock.close().await?;
         }
         let retention = TimeDelta::from_std(self.settings.retention).unwrap_or(TimeDelta::MAX);
         let kept_from = now.checked_sub_signed(retention).unwrap_or(DateTime::UNIX_EPOCH);
         for row in rows::expired(&self.pool, kept_from).await? {
-            self.remove(&row, Entry::by_system("DELETE_BACKUP", "backups", format!("backup/{}", row.backup_id))).await?;
+            self.remove(
+                &row,
+                Entry::by_system("DELETE_BACKUP", "backups", format!("backup/{}", row.backup_id)),
+            )
+            .await?;
         }
         let Some(at) = self.settings.daily else { return Ok(false) };
         Ok(self.next_daily(at).await?.is_some_and(|due| due <= now))
@@ -371,6 +388,10 @@ impl BackupJobs for BackupDesk {
     }
 }
 
+fn is_lock_timeout(error: &sqlx::Error) -> bool {
+    error.as_database_error().and_then(sqlx::error::DatabaseError::code).is_some_and(|code| code == "55P03")
+}
+
 /// What the row tells of a good backup: the file, then each table.
 fn describe(manifest: &Manifest, sealed: &Sealed) -> Value {
     let mut details = vec![json!({
@@ -378,7 +399,9 @@ fn describe(manifest: &Manifest, sealed: &Sealed) -> Value {
         "ledger": manifest.totals,
     })];
     details.extend(manifest.tables.iter().map(|(table, rows)| json!({ "table_name": table, "rows": rows })));
-    details.extend(manifest.collections.iter().map(|(name, count)| json!({ "collection": name, "documents": count })));
+    details.extend(
+        manifest.collections.iter().map(|(name, count)| json!({ "collection": name, "documents": count })),
+    );
     Value::Array(details)
 }
 
@@ -416,7 +439,13 @@ impl Backups {
     }
 
     /// Begins to restore a backup into `target`.
-    pub(super) async fn restore(&self, id: &str, target: &str, clean: bool, by: Entry) -> Result<(), Problem> {
+    pub(super) async fn restore(
+        &self,
+        id: &str,
+        target: &str,
+        clean: bool,
+        by: Entry,
+    ) -> Result<(), Problem> {
         let row = self.one(id).await?;
         {
             let mut db = self.desk.pool.acquire().await?;
@@ -427,7 +456,8 @@ impl Backups {
         }
         let file = PathBuf::from(row.storage_url.unwrap_or_default());
         let Ok(found) = tokio::fs::metadata(&file).await else {
-            let detail = "The backup's file is not in its place any more: bring it back, or use another backup";
+            let detail =
+                "The backup's file is not in its place any more: bring it back, or use another backup";
             return Err(Problem::new(Code::UnknownReference, detail));
         };
         if i64::try_from(found.len()).ok() != row.size_bytes {
@@ -452,7 +482,10 @@ impl Backups {
     pub(super) async fn delete(&self, id: &str, by: Entry) -> Result<(), Problem> {
         let row = self.one(id).await?;
         if row.status == "running" {
-            return Err(Problem::new(Code::StateConflict, "The backup is being made: delete it when it has ended"));
+            return Err(Problem::new(
+                Code::StateConflict,
+                "The backup is being made: delete it when it has ended",
+            ));
         }
         if self.desk.remove(&row, by).await? { Ok(()) } else { Err(Problem::not_found("Backup")) }
     }

@@ -13,12 +13,17 @@ use crate::audit::Entry;
 use crate::backups::{BackupDesk, BackupError, Done, NewBackup, Order, Restoration};
 use crate::config::Config;
 use crate::platform::postgres::Database;
+use crate::platform::tls;
 
 /// How often the progress is shown.
 const SHOWN_EVERY: Duration = Duration::from_millis(500);
 
 /// Makes a backup of everything.
-pub(super) async fn backup(config: &Config, database: &Database, args: &BackupArgs) -> Result<ExitCode, Failure> {
+pub(super) async fn backup(
+    config: &Config,
+    database: &Database,
+    args: &BackupArgs,
+) -> Result<ExitCode, Failure> {
     let order = Order::Backup(NewBackup {
         label: "command line".to_owned(),
         description: None,
@@ -33,7 +38,11 @@ pub(super) async fn backup(config: &Config, database: &Database, args: &BackupAr
 }
 
 /// Restores a file into a new database.
-pub(super) async fn restore(config: &Config, database: &Database, args: &RestoreArgs) -> Result<ExitCode, Failure> {
+pub(super) async fn restore(
+    config: &Config,
+    database: &Database,
+    args: &RestoreArgs,
+) -> Result<ExitCode, Failure> {
     let order = Order::Restore(Restoration {
         backup_id: None,
         file: args.file.clone(),
@@ -42,7 +51,10 @@ pub(super) async fn restore(config: &Config, database: &Database, args: &Restore
         by: Entry::by_system("RESTORE_BACKUP", "backups", ""),
     });
     if let Done::Restore(restored) = run(config, database, order).await? {
-        println!("{} rows, {} invariants hold in database {}", restored.rows, restored.invariants, restored.target_db);
+        println!(
+            "{} rows, {} invariants hold in database {}",
+            restored.rows, restored.invariants, restored.target_db
+        );
         if restored.ready_for_switching {
             println!("to switch: stop the server, let DATABASE_URL name {}, start it", restored.target_db);
         } else {
@@ -53,6 +65,7 @@ pub(super) async fn restore(config: &Config, database: &Database, args: &Restore
 }
 
 async fn run(config: &Config, database: &Database, order: Order) -> Result<Done, Failure> {
+    tls::use_ring();
     database.migrate().await?;
     let stores = Stores::open(&config.services, database.pool(), None).await?;
     let desk = BackupDesk::new(

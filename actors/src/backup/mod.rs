@@ -1,11 +1,9 @@
 //! The actor that makes and restores backups: one job at a time, and the daily one by itself.
 
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix::{Actor, ActorFutureExt as _, AsyncContext as _, Context, Handler, Message, WrapFuture as _};
-use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
@@ -14,6 +12,8 @@ use crate::runtime::{Gauge, Lifecycle, Probe};
 
 /// How often the actor looks whether a scheduled job is due.
 const TICK: Duration = Duration::from_secs(20);
+/// The longest such a look may take.
+const LOOK_WITHIN: Duration = Duration::from_secs(60);
 /// The longest a job may take; then it is cut off, which counts as its failure.
 const JOB_WITHIN: Duration = Duration::from_secs(12 * 3600);
 
@@ -67,13 +67,12 @@ impl<J: BackupJobs> Message for Begin<J> {
     type Result = Result<oneshot::Receiver<J::Outcome>, Busy>;
 }
 
-/// The actor. Gauges: `busy`, `jobs`, `crashes`, and those of [`Progress`].
+/// The actor. Gauges: `busy`, `jobs`, and those of [`Progress`]. A job that panics ends this life of the actor.
 pub struct BackupActor<J> {
     jobs: Arc<J>,
     progress: Progress,
     busy: Gauge,
     done: Gauge,
-    crashes: Gauge,
     probe: Probe,
 }
 
@@ -83,44 +82,45 @@ impl<J: BackupJobs> BackupActor<J> {
     pub fn new(jobs: Arc<J>, probe: &Probe) -> Self {
         let busy = probe.gauge("busy");
         busy.set(0);
-        let (done, crashes) = (probe.gauge("jobs"), probe.gauge("crashes"));
-        Self { jobs, progress: Progress::of(probe), busy, done, crashes, probe: probe.clone() }
+        Self { jobs, progress: Progress::of(probe), busy, done: probe.gauge("jobs"), probe: probe.clone() }
     }
 
-    /// Does `work` unless another job is being done.
-    fn begin<T: 'static>(
-        &mut self,
-        ctx: &mut Context<Self>,
-        work: impl Future<Output = T> + 'static,
-        ended: impl FnOnce(T) + 'static,
-    ) {
+    fn is_busy(&self) -> bool {
+        self.busy.get() != 0
+    }
+
+    fn begin(&mut self, order: J::Order, ctx: &mut Context<Self>) -> oneshot::Receiver<J::Outcome> {
+        let (sender, receiver) = oneshot::channel();
         self.busy.set(1);
-        let guarded = timeout(JOB_WITHIN, AssertUnwindSafe(work).catch_unwind());
-        ctx.spawn(guarded.into_actor(self).map(|outcome, actor, _| {
+        self.progress.reset();
+        let (jobs, progress) = (Arc::clone(&self.jobs), self.progress.clone());
+        let job = timeout(JOB_WITHIN, async move { jobs.run(order, progress).await });
+        ctx.spawn(job.into_actor(self).map(|outcome, actor, _| {
             actor.busy.set(0);
+            actor.done.add(1);
             match outcome {
-                Ok(Ok(outcome)) => ended(outcome),
-                Ok(Err(_)) | Err(_) => {
-                    actor.crashes.add(1);
-                    actor.probe.note("a job panicked or did not end in time");
-                }
+                // Nobody may be waiting any more.
+                Ok(outcome) => drop(sender.send(outcome)),
+                Err(_) => actor.probe.note("a job did not end in time and was cut off"),
             }
         }));
+        receiver
     }
 
     fn tick(&mut self, ctx: &mut Context<Self>) {
-        if self.busy.get() != 0 {
+        if self.is_busy() {
             return;
         }
-        let (jobs, progress, done) = (Arc::clone(&self.jobs), self.progress.clone(), self.done.clone());
-        let look = async move {
-            if let Some(order) = jobs.due().await {
-                progress.reset();
-                jobs.run(order, progress).await;
-                done.add(1);
+        let jobs = Arc::clone(&self.jobs);
+        let look = timeout(LOOK_WITHIN, async move { jobs.due().await });
+        ctx.spawn(look.into_actor(self).map(|order, actor, ctx| {
+            if let Ok(Some(order)) = order
+                && !actor.is_busy()
+            {
+                // The job records its own outcome.
+                drop(actor.begin(order, ctx));
             }
-        };
-        self.begin(ctx, look, |()| ());
+        }));
     }
 }
 
@@ -139,18 +139,6 @@ impl<J: BackupJobs> Handler<Begin<J>> for BackupActor<J> {
     type Result = Result<oneshot::Receiver<J::Outcome>, Busy>;
 
     fn handle(&mut self, Begin(order): Begin<J>, ctx: &mut Context<Self>) -> Self::Result {
-        if self.busy.get() != 0 {
-            return Err(Busy);
-        }
-        let (sender, receiver) = oneshot::channel();
-        let (jobs, progress, done) = (Arc::clone(&self.jobs), self.progress.clone(), self.done.clone());
-        progress.reset();
-        let job = async move { jobs.run(order, progress).await };
-        self.begin(ctx, job, move |outcome| {
-            done.add(1);
-            // Nobody may be waiting any more.
-            let _ = sender.send(outcome);
-        });
-        Ok(receiver)
+        if self.is_busy() { Err(Busy) } else { Ok(self.begin(order, ctx)) }
     }
 }
