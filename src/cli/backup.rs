@@ -8,10 +8,11 @@ use gencharge_actors::backup::Progress;
 use gencharge_actors::kernel::{SystemClock, SystemRandom};
 
 use super::{BackupArgs, Failure, RestoreArgs};
+use crate::app::Parts;
 use crate::app::stores::{COLLECTIONS, Stores};
 use crate::audit::Entry;
 use crate::backups::{BackupDesk, BackupError, Done, NewBackup, Order, Restoration};
-use crate::config::Config;
+use crate::config::{Config, secret_key};
 use crate::platform::postgres::Database;
 use crate::platform::tls;
 
@@ -67,14 +68,21 @@ pub(super) async fn restore(
 async fn run(config: &Config, database: &Database, order: Order) -> Result<Done, Failure> {
     tls::use_ring();
     database.migrate().await?;
-    let stores = Stores::open(&config.services, database.pool(), None).await?;
+    let parts = Parts {
+        config: config.clone(),
+        secret: secret_key(config)?,
+        pool: database.pool().clone(),
+        clock: Arc::new(SystemClock),
+        random: Arc::new(SystemRandom),
+    };
+    let stores = Stores::open(&parts, None).await?;
     let desk = BackupDesk::new(
         config,
         database.connect_options(),
         database.pool().clone(),
         Arc::clone(&stores.documents),
         COLLECTIONS,
-        (Arc::new(SystemClock), Arc::new(SystemRandom)),
+        (parts.clock, parts.random),
     );
     let progress = Progress::default();
     let mut job = Box::pin(desk.perform(order, progress.clone()));
