@@ -17,6 +17,8 @@ use tokio::task::JoinHandle;
 use super::error::BackupError;
 use super::totals::Totals;
 
+/// What the names of files end with.
+pub(super) const EXTENSION: &str = "gcb";
 const MAGIC: &[u8] = b"GENCHARGE BACKUP 1\n";
 const SEAL: u64 = 32;
 /// The longest frame.

@@ -148,7 +148,7 @@ pub(super) async fn expired(pool: &PgPool, kept_from: DateTime<Utc>) -> Result<V
 
 /// Removes a backup's file; what is no file of ours stays.
 pub(super) fn remove_file(path: &str) {
-    let ours = Path::new(path).extension().is_some_and(|extension| extension == super::service::EXTENSION);
+    let ours = Path::new(path).extension().is_some_and(|extension| extension == super::file::EXTENSION);
     if !ours {
         return;
     }

@@ -18,7 +18,7 @@ use tokio::sync::oneshot;
 
 use super::dump::{Choice, check_choices, dump, tables};
 use super::error::BackupError;
-use super::file::{Manifest, Sealed, Writer};
+use super::file::{EXTENSION, Manifest, Sealed, Writer};
 use super::load::{Restored, Target, check_target, restore, unhurried};
 use super::rows::{self, Row, SCHEDULED};
 use super::schedule;
@@ -35,8 +35,6 @@ pub static BACKUP_LOGS: Collection = Collection {
     expires: None,
 };
 
-/// Of backup files.
-pub(super) const EXTENSION: &str = "gcb";
 /// Held for as long as a job lasts: whoever holds it knows that nobody else is at one.
 const JOB_LOCK: i64 = 4211;
 /// How long the actor may take to begin a job.
