@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, NaiveTime, TimeDelta, Utc};
 use chrono_tz::Tz;
-use futures_util::future::BoxFuture;
+use futures_util::future::LocalBoxFuture;
 use gencharge_actors::backup::{BackupActor, BackupJobs, Begin, Progress};
 use gencharge_actors::kernel::{Clock, Random};
 use gencharge_actors::runtime::Handle;
@@ -362,11 +362,11 @@ impl BackupJobs for BackupDesk {
     type Order = Order;
     type Outcome = Result<Done, BackupError>;
 
-    fn run(&self, order: Order, progress: Progress) -> BoxFuture<'_, Self::Outcome> {
+    fn run(&self, order: Order, progress: Progress) -> LocalBoxFuture<'_, Self::Outcome> {
         Box::pin(self.perform(order, progress))
     }
 
-    fn due(&self) -> BoxFuture<'_, Option<Order>> {
+    fn due(&self) -> LocalBoxFuture<'_, Option<Order>> {
         Box::pin(async move {
             match self.round().await {
                 Ok(true) => Some(Order::Backup(NewBackup {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::{Actor, ActorFutureExt as _, AsyncContext as _, Context, Handler, Message, WrapFuture as _};
-use futures_util::future::BoxFuture;
+use futures_util::future::LocalBoxFuture;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
@@ -49,10 +49,10 @@ pub trait BackupJobs: Send + Sync + 'static {
     type Outcome: Send + 'static;
 
     /// Does one job to its end and records how it ended.
-    fn run(&self, order: Self::Order, progress: Progress) -> BoxFuture<'_, Self::Outcome>;
+    fn run(&self, order: Self::Order, progress: Progress) -> LocalBoxFuture<'_, Self::Outcome>;
 
     /// Cleans up after dead processes; gives the scheduled job when it is due.
-    fn due(&self) -> BoxFuture<'_, Option<Self::Order>>;
+    fn due(&self) -> LocalBoxFuture<'_, Option<Self::Order>>;
 }
 
 /// Another job is being done.
