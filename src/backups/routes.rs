@@ -38,17 +38,27 @@ const ALIASES: [(&str, &str); 5] = [
 
 /// The routes of this feature. They need `web::Data` of [`Backups`].
 pub fn routes(cfg: &mut web::ServiceConfig) {
-    let at = |path: &str| web::resource(path).default_service(web::to(method_not_allowed));
-    for path in ["/backup/backup/create", "/backups/create"] {
-        cfg.service(at(path).route(web::post().to(create_backup)));
-    }
-    for path in ["/backup/backup/", "/backup/backup", "/backups/", "/backups"] {
-        cfg.service(at(path).route(web::get().to(list_backups)));
-    }
-    for path in ["/backup/backup", "/backups"] {
-        cfg.service(at(&format!("{path}/{{backup_id}}")).route(web::delete().to(delete_backup)))
-            .service(at(&format!("{path}/{{backup_id}}/restore")).route(web::post().to(restore_backup)));
-    }
+    let other = || web::to(method_not_allowed);
+    cfg.service(
+        web::resource(["/backups/create", "/backup/backup/create"])
+            .route(web::post().to(create_backup))
+            .default_service(other()),
+    )
+    .service(
+        web::resource(["/backups/", "/backups", "/backup/backup", "/backup/backup/"])
+            .route(web::get().to(list_backups))
+            .default_service(other()),
+    )
+    .service(
+        web::resource(["/backups/{backup_id}", "/backup/backup/{backup_id}"])
+            .route(web::delete().to(delete_backup))
+            .default_service(other()),
+    )
+    .service(
+        web::resource(["/backups/{backup_id}/restore", "/backup/backup/{backup_id}/restore"])
+            .route(web::post().to(restore_backup))
+            .default_service(other()),
+    );
 }
 
 /// The documentation of these routes.
