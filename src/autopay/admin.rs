@@ -4,12 +4,12 @@ use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::due::{DueDates, ProcessedAutopay};
 use super::lists::{Answer, AutopayLists, Listing};
-use super::routes::{busy, unavailable};
+use super::routes::unavailable;
 use super::shape::PaginatedAutoPayAdmin;
 use crate::access::{Action, Resource};
 use crate::auth::Administrator;
 use crate::http::params::Params;
-use crate::http::{Problem, list};
+use crate::http::{Problem, array, list};
 
 /// All rules, with payer, owner of the number and plan.
 #[utoipa::path(
@@ -44,7 +44,7 @@ pub async fn all(
                 async move { lists.with_details(rules).await }
             }))
         }
-        Answer::Busy => Err(busy()),
+        Answer::Busy => Err(array::busy()),
     }
 }
 

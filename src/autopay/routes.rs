@@ -16,7 +16,7 @@ use super::shape::{AutoPayOut, AutoPayOutAdmin, PaginatedAutoPay, PaginatedAutoP
 use crate::auth::Customer;
 use crate::http::params::Params;
 use crate::http::server::method_not_allowed;
-use crate::http::{Code, Problem, list};
+use crate::http::{Code, Problem, array, list};
 
 /// The feature's part of the API description.
 #[derive(OpenApi)]
@@ -132,15 +132,6 @@ pub(super) fn unavailable(error: &AutopayError) -> Problem {
     Problem::new(Code::Unavailable, "The database is away for a moment: try again shortly")
 }
 
-/// More long lists are asked for than may be sent at once.
-pub(super) fn busy() -> Problem {
-    Problem::new(
-        Code::Overloaded,
-        "Too many long lists are being sent: try again shortly, or read page by page",
-    )
-    .retry_after(10)
-}
-
 /// Make a rule.
 ///
 /// Each debit is told at least 24 hours before, is paid from your wallet, and can be skipped.
@@ -202,7 +193,7 @@ async fn own(
     match lists.answer(&listing).await? {
         Answer::Page(rules, tail) => list::page("items", &rules, &tail),
         Answer::Stream(chunks) => Ok(list::streamed("items", chunks, |rules| async move { Ok(rules) })),
-        Answer::Busy => Err(busy()),
+        Answer::Busy => Err(array::busy()),
     }
 }
 

@@ -110,10 +110,7 @@ pub fn page<T: Serialize>(name: &'static str, rows: &[T], tail: &Tail) -> Result
 
 fn unwritable(error: &serde_json::Error) -> Problem {
     tracing::error!(error = %error, "list.unwritable");
-    Problem::new(
-        super::Code::Internal,
-        "Something went wrong on our side; it has been logged under the request id",
-    )
+    Problem::internal()
 }
 
 struct Streaming<R, F> {

@@ -114,7 +114,7 @@ fn download(report: &Report, media_type: &'static str, ending: &str) -> HttpResp
 
 fn unwritable(error: impl std::fmt::Display) -> Problem {
     tracing::error!(error = %error, "report.unwritable");
-    Problem::new(Code::Internal, "Something went wrong on our side; it has been logged under the request id")
+    Problem::internal()
 }
 
 async fn pdf_document(
