@@ -1,4 +1,4 @@
-//! Notice documents in PostgreSQL (JSONB).
+//! Notice documents in PostgreSQL.
 
 use chrono::{DateTime, Utc};
 use futures_util::future::BoxFuture;
@@ -39,9 +39,9 @@ struct Document<'a> {
 }
 
 /// A row of the list: id, recipient's kind and number, times, document.
-type Row = (String, String, Option<i64>, DateTime<Utc>, Option<DateTime<Utc>>, Value);
+type Row = (String, String, Option<i64>, DateTime<Utc>, Option<DateTime<Utc>>, String);
 /// A row of the order of all: place, channels, and the rest as in the list.
-type PostedRow = (i64, i16, String, String, Option<i64>, DateTime<Utc>, Option<DateTime<Utc>>, Value);
+type PostedRow = (i64, i16, String, String, Option<i64>, DateTime<Utc>, Option<DateTime<Utc>>, String);
 
 fn document(notice: &Notice) -> Result<String, serde_json::Error> {
     serde_json::to_string(&Document {
@@ -54,18 +54,20 @@ fn document(notice: &Notice) -> Result<String, serde_json::Error> {
 }
 
 /// A document as clients see it.
-fn shown((id, recipient_type, recipient_id, created_at, scheduled_at, document): Row) -> Value {
+fn shown(
+    (id, recipient_type, recipient_id, created_at, scheduled_at, document): Row,
+) -> Result<Value, NotificationStoreError> {
+    let fields: Map<String, Value> = serde_json::from_str(&document)
+        .map_err(|error| NotificationStoreError::Refused(format!("notice {id}: {error}")))?;
     let mut shown = Map::new();
     shown.insert("_id".to_owned(), id.into());
-    if let Value::Object(fields) = document {
-        shown.extend(fields);
-    }
+    shown.extend(fields);
     let time = |at: DateTime<Utc>| at.to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true);
     shown.insert("recipient_type".to_owned(), recipient_type.into());
     shown.insert("recipient_id".to_owned(), recipient_id.into());
     shown.insert("created_at".to_owned(), time(created_at).into());
     shown.insert("scheduled_at".to_owned(), scheduled_at.map(time).into());
-    Value::Object(shown)
+    Ok(Value::Object(shown))
 }
 
 macro_rules! insert {
@@ -75,7 +77,7 @@ macro_rules! insert {
             "WITH turn AS MATERIALIZED (SELECT pg_advisory_xact_lock(4203))
              INSERT INTO notifications
                  (notification_id, recipient_type, recipient_id, created_at, scheduled_at, document, channels, seq)
-             SELECT id, kind, recipient, created, scheduled, document::jsonb, channels, nextval('notification_seq')
+             SELECT id, kind, recipient, created, scheduled, document, channels, nextval('notification_seq')
              FROM turn CROSS JOIN
                   unnest($1::text[], $2::text[], $3::bigint[], $4::timestamptz[], $5::timestamptz[], $6::text[],
                          $7::smallint[])
@@ -149,7 +151,7 @@ impl NotificationStore for PgNotificationStore {
                              AND (scheduled_at IS NULL OR scheduled_at <= $4))
                       + (SELECT count(*) FROM notifications WHERE recipient_id IS NULL AND recipient_type = ANY($3)
                              AND (scheduled_at IS NULL OR scheduled_at <= $4)
-                             AND (document #>> '{attachments,category}' = ANY($5)) IS NOT TRUE)",
+                             AND (document::jsonb #>> '{attachments,category}' = ANY($5)) IS NOT TRUE)",
             )
             .bind(audience.own.id())
             .bind(audience.own.kind())
@@ -169,7 +171,7 @@ impl NotificationStore for PgNotificationStore {
                      SELECT newest.* FROM unnest($3::text[]) AS kinds (kind) CROSS JOIN LATERAL
                          (SELECT * FROM notifications WHERE recipient_id IS NULL AND recipient_type = kind
                               AND (scheduled_at IS NULL OR scheduled_at <= $4)
-                              AND (document #>> '{attachments,category}' = ANY($7)) IS NOT TRUE
+                              AND (document::jsonb #>> '{attachments,category}' = ANY($7)) IS NOT TRUE
                           ORDER BY seq DESC LIMIT $5 + $6) AS newest
                  ) AS merged
                  ORDER BY seq DESC OFFSET $5 LIMIT $6",
@@ -184,7 +186,7 @@ impl NotificationStore for PgNotificationStore {
             .fetch_all(&self.pool)
             .await
             .map_err(failed)?;
-            Ok(NoticePage { documents: rows.into_iter().map(shown).collect(), total })
+            Ok(NoticePage { documents: rows.into_iter().map(shown).collect::<Result<_, _>>()?, total })
         })
     }
 
@@ -217,7 +219,7 @@ impl NotificationStore for PgNotificationStore {
                              SELECT next.* FROM unnest($5::text[]) AS kinds (kind) CROSS JOIN LATERAL
                                  (SELECT * FROM notifications
                                   WHERE recipient_id IS NULL AND recipient_type = kind AND seq > $1
-                                    AND (document #>> '{attachments,category}' = ANY($6)) IS NOT TRUE
+                                    AND (document::jsonb #>> '{attachments,category}' = ANY($6)) IS NOT TRUE
                                   ORDER BY seq LIMIT $2) AS next
                          ) AS merged ORDER BY seq LIMIT $2",
                     )
@@ -232,7 +234,7 @@ impl NotificationStore for PgNotificationStore {
                 }
             }
             .map_err(failed)?;
-            Ok(rows.into_iter().filter_map(posted).collect())
+            rows.into_iter().filter_map(|row| posted(row).transpose()).collect()
         })
     }
 
@@ -253,7 +255,7 @@ impl NotificationStore for PgNotificationStore {
     ) -> BoxFuture<'_, Result<bool, NotificationStoreError>> {
         let statement = match change {
             Change::View => {
-                "UPDATE notifications SET document = document || '{\"status\": \"viewed\"}'
+                "UPDATE notifications SET document = document::jsonb || '{\"status\": \"viewed\"}'
                  WHERE notification_id = $1 AND recipient_type = $2 AND recipient_id = $3"
             }
             Change::Delete => {
@@ -278,12 +280,13 @@ fn kinds(audience: &Audience) -> Vec<&'static str> {
     audience.groups.iter().map(|group| group.kind()).collect()
 }
 
-fn posted(row: PostedRow) -> Option<Posted> {
+/// `None`: for a kind of recipient that this version does not know.
+fn posted(row: PostedRow) -> Result<Option<Posted>, NotificationStoreError> {
     let (seq, channels, id, kind, recipient_id, created_at, scheduled_at, document) = row;
-    let recipient = Recipient::of(&kind, recipient_id)?;
+    let Some(recipient) = Recipient::of(&kind, recipient_id) else { return Ok(None) };
     let channels = Channels::of_bits(u8::try_from(channels).unwrap_or_default());
-    let document = shown((id, kind, recipient_id, created_at, scheduled_at, document));
-    Some(Posted { seq, recipient, channels, document })
+    let document = shown((id, kind, recipient_id, created_at, scheduled_at, document))?;
+    Ok(Some(Posted { seq, recipient, channels, document }))
 }
 
 fn failed(error: sqlx::Error) -> NotificationStoreError {

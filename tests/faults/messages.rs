@@ -258,7 +258,7 @@ async fn every_message_has_one_outcome_whatever_is_killed() {
         queue.await;
     }
     eventually("a notice for every recharge", limit, async || {
-        let notices = "SELECT count(*) FROM notifications WHERE document->>'description' LIKE 'Your number % was recharged%'";
+        let notices = "SELECT count(*) FROM notifications WHERE document::jsonb->>'description' LIKE 'Your number % was recharged%'";
         (world.count(notices).await >= wanted).then_some(())
     })
     .await;

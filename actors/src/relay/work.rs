@@ -29,8 +29,8 @@ pub struct RelaySettings {
 impl Default for RelaySettings {
     fn default() -> Self {
         Self {
-            // Small enough that a cycle's burst does not hold up payments for long.
-            claim: ClaimLimits { batches: 256, events: 4096 },
+            // Small enough that a cycle's burst does not hold up payments for long: some 10 ms.
+            claim: ClaimLimits { batches: 64, events: 1024 },
             lease: Duration::from_secs(60),
             deliver_within: Duration::from_secs(15),
             store_within: Duration::from_secs(10),

@@ -10,6 +10,7 @@ use sqlx::postgres::PgRow;
 use sqlx::types::Uuid;
 use sqlx::{PgConnection, Row};
 
+use super::records::Place;
 use super::rows;
 
 /// Wallets by id: every writer takes them in this order, so that no two wait for each other. A key committed while this
@@ -20,24 +21,24 @@ WITH used AS MATERIALIZED (
     WHERE key = ANY($1)
 ), locked AS MATERIALIZED (
     SELECT wallet_id, balance, seq, transactions, recharges, status, phone, user_type, active_subscription_id,
-        active_valid_to, tail_valid_to, queued, gifts, ctid::text AS place FROM wallets
+        active_valid_to, tail_valid_to, queued, gifts, ctid AS place FROM wallets
     WHERE wallet_id = ANY(ARRAY(SELECT unnest($2::bigint[]) UNION SELECT wallet_id FROM wallets WHERE phone = ANY($3)))
     ORDER BY wallet_id FOR UPDATE
 )
 SELECT 0, epoch, NULL::bigint, NULL::bigint, NULL::bigint, NULL::bigint, NULL::text, NULL::bigint, NULL::text,
        NULL::bigint, NULL::timestamptz, NULL::timestamptz, NULL::bigint, NULL::bigint, NULL::text, NULL::uuid,
-       NULL::uuid, NULL::timestamptz FROM catalogue_epoch
+       NULL::uuid, NULL::timestamptz, NULL::tid FROM catalogue_epoch
 UNION ALL
 SELECT 1, wallet_id, balance, seq, transactions, recharges, status, phone, user_type, active_subscription_id,
-       active_valid_to, tail_valid_to, queued, gifts, place, NULL, NULL, NULL FROM locked
+       active_valid_to, tail_valid_to, queued, gifts, NULL, NULL, NULL, NULL, place FROM locked
 UNION ALL
 SELECT 2, txn_id, NULL, NULL, NULL, NULL, subscription_status, NULL, NULL, NULL, created_at, valid_from, NULL, NULL,
-       rejection::text, key, request, valid_to FROM used";
+       rejection::text, key, request, valid_to, NULL FROM used";
 
 /// The same rows again, after their numbers were brought up to date under the lock.
 const AGAIN: &str = "\
 SELECT 1, wallet_id, balance, seq, transactions, recharges, status, phone, user_type, active_subscription_id,
-       active_valid_to, tail_valid_to, queued::bigint, gifts, ctid::text FROM wallets WHERE phone = ANY($1)";
+       active_valid_to, tail_valid_to, queued::bigint, gifts, NULL, NULL, NULL, NULL, ctid FROM wallets WHERE phone = ANY($1)";
 
 /// A used key as its row says; the receipt's own rows are read later.
 pub struct UsedKey {
@@ -50,8 +51,8 @@ pub struct UsedKey {
 
 /// A locked row: the wallet, and the number with it.
 pub struct LockedRow {
-    /// Where the row lies (its ctid, which cannot change while it is locked): the update need not search for it again.
-    pub place: String,
+    /// Where the row lies: the update need not search for it again.
+    pub place: Place,
     pub wallet: WalletState,
     pub number: Option<(PhoneNumber, LineState)>,
 }
@@ -121,7 +122,7 @@ fn locked_row(row: &PgRow) -> Result<(WalletId, LockedRow), sqlx::Error> {
         None => None,
         Some(phone) => Some((rows::phone(phone)?, line(row, UserId(id.get()))?)),
     };
-    Ok((id, LockedRow { place: row.try_get(14)?, wallet, number }))
+    Ok((id, LockedRow { place: row.try_get(18)?, wallet, number }))
 }
 
 fn line(row: &PgRow, owner: UserId) -> Result<LineState, sqlx::Error> {

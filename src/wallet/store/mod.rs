@@ -4,6 +4,7 @@
 mod failure;
 mod load;
 mod rare;
+mod records;
 pub(super) mod rows;
 mod write;
 
