@@ -134,6 +134,8 @@ pub struct RechargeConfig {
     pub max_wallet_balance_paise: Option<i64>,
     /// `GENCHARGE_WALLET_SHARDS`: wallet actors, each with its own SQL connection.
     pub wallet_shards: usize,
+    /// `GENCHARGE_WALLET_MAILBOX`: orders that may wait for one of them.
+    pub wallet_mailbox: usize,
     /// `GENCHARGE_PAYMENT_GATEWAY`
     pub payment_gateway: PaymentGateway,
     /// `GENCHARGE_PAYMENT_TTL`: a payment that nobody made by then expires.
@@ -460,6 +462,7 @@ fn read_recharge(r: &mut Reader, production: bool) -> Result<RechargeConfig, Ref
     let referral_reward = r.take("GENCHARGE_REFERRAL_REWARD", parse::rupees_above_zero);
     let max_balance = r.take("GENCHARGE_MAX_WALLET_BALANCE", parse::rupees);
     let wallet_shards = r.take("GENCHARGE_WALLET_SHARDS", parse::number::<1, 64>);
+    let wallet_mailbox = r.take("GENCHARGE_WALLET_MAILBOX", parse::number::<1, 1_000_000>);
     let gateway = r.optional("GENCHARGE_PAYMENT_GATEWAY", parse::gateway);
     if production && matches!(gateway, Ok(None)) {
         r.refuse(
@@ -473,6 +476,7 @@ fn read_recharge(r: &mut Reader, production: bool) -> Result<RechargeConfig, Ref
         referral_reward_paise: referral_reward?,
         max_wallet_balance_paise: Some(max_balance?).filter(|paise| *paise > 0),
         wallet_shards: parse::size(wallet_shards?),
+        wallet_mailbox: parse::size(wallet_mailbox?),
         payment_gateway: gateway?.unwrap_or(PaymentGateway::Sandbox),
         payment_ttl: payment_ttl?,
         payment_callback_secret: callback_secret?,

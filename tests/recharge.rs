@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use chrono::TimeDelta;
+use futures_util::StreamExt as _;
 use futures_util::future::join_all;
+use futures_util::stream::FuturesUnordered;
 use gencharge_actors::kernel::Clock as _;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -44,6 +46,43 @@ fn of_64_concurrent_recharges_from_funds_for_one_exactly_one_succeeds() {
         }
         app.verify().await;
         assert!(other.stop().await);
+    });
+}
+
+#[test]
+fn a_full_mailbox_refuses_at_once_and_what_it_took_is_done() {
+    with_settings(&[("GENCHARGE_WALLET_SHARDS", "1"), ("GENCHARGE_WALLET_MAILBOX", "2")], async |app| {
+        let token = app.sign_in(ASHA).await.access;
+        app.fund(&token, 3 * 299).await;
+        let mut held = app.pool.begin().await.unwrap();
+        sqlx::query("SELECT 1 FROM wallets WHERE phone = 919800000001 FOR UPDATE")
+            .execute(&mut *held)
+            .await
+            .unwrap();
+        let body = recharge(ASHA, 1);
+        let order =
+            async |number: usize| app.order(SUBSCRIBE, &token, &format!("full-{number}"), &body).await;
+        let mut answers = FuturesUnordered::from_iter([order(0)]);
+        let waits = async || {
+            let sql = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
+            (app.count(sql).await > 0).then_some(())
+        };
+        tokio::select! {
+            answer = answers.next() => panic!("answered while the wallet was locked: {answer:?}"),
+            () = eventually("the wait for the wallet", PATIENCE, waits) => {}
+        }
+        answers.extend((1..=8).map(order));
+        for _ in 0..6 {
+            let refused = answers.next().await.unwrap();
+            assert_eq!((refused.status, refused.problem()), (503, "overloaded"));
+            assert!(refused.headers.contains_key("retry-after"), "{refused:?}");
+        }
+        held.commit().await.unwrap();
+        while let Some(answer) = answers.next().await {
+            answer.ok();
+        }
+        assert_eq!(app.balance(ASHA).await, 0);
+        app.verify().await;
     });
 }
 

@@ -33,9 +33,6 @@ use crate::platform::postgres::upkeep::PgUpkeep;
 use crate::recharge::DryRun;
 use crate::wallet::{PgLifecycle, PgWalletStore};
 
-/// Orders that may wait for one wallet shard.
-const WALLET_MAILBOX: usize = 4096;
-
 /// How often days that are over are summed for the figures of all transactions.
 const ROLL_UP_EVERY: Duration = Duration::from_secs(600);
 
@@ -116,7 +113,7 @@ fn start_wallets(
     let recharge = &parts.config.recharge;
     let settings = WalletSettings {
         shards: recharge.wallet_shards,
-        mailbox: WALLET_MAILBOX,
+        mailbox: recharge.wallet_mailbox,
         limits: limits(recharge),
         retry: RetryLimits::default(),
         random: Arc::clone(&parts.random),

@@ -110,6 +110,11 @@ pub const SETTINGS: &[Setting] = &[
         "2",
         "wallet actors, each with its own SQL connection; about one per PostgreSQL core",
     ),
+    setting(
+        "GENCHARGE_WALLET_MAILBOX",
+        "4096",
+        "orders that may wait for one wallet actor; one more is answered 503, to be sent again shortly",
+    ),
     setting("GENCHARGE_HOME_REGION", "IN", "ten-digit phone numbers are numbers of this region"),
     setting(
         "GENCHARGE_TIMEZONE",
