@@ -139,7 +139,9 @@ impl Database {
     /// # Errors
     /// When a migration fails, or when the database knows a newer schema than this binary.
     pub async fn migrate(&self) -> Result<usize, DatabaseError> {
-        let mut connection = self.options.connect().await?;
+        // A migration may take its time, and its text is long: neither belongs into the log.
+        let options = self.options.clone().disable_statement_logging();
+        let mut connection = options.connect().await?;
         // Without the notices of "IF NOT EXISTS".
         sqlx::query("SET client_min_messages = warning").execute(&mut connection).await?;
         MIGRATIONS.run(&mut connection).await?;
