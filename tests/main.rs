@@ -21,6 +21,8 @@ mod catalogue;
 #[cfg(test)]
 mod catalogue_admin;
 #[cfg(test)]
+mod conformance;
+#[cfg(test)]
 mod contact;
 #[cfg(test)]
 mod containers;

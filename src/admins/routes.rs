@@ -26,14 +26,12 @@ pub fn routes(cfg: &mut web::ServiceConfig) {
             .route(web::patch().to(change_own_admin))
             .default_service(web::to(method_not_allowed)),
     );
-    for path in ["/admin", "/admin/"] {
-        cfg.service(
-            web::resource(path)
-                .route(web::get().to(list_admins))
-                .route(web::post().to(add_admin))
-                .default_service(web::to(method_not_allowed)),
-        );
-    }
+    cfg.service(
+        web::resource("/admin")
+            .route(web::get().to(list_admins))
+            .route(web::post().to(add_admin))
+            .default_service(web::to(method_not_allowed)),
+    );
     cfg.service(
         web::resource("/admin/{admin_id}")
             .route(web::patch().to(change_admin))

@@ -365,16 +365,17 @@ pub async fn backups(view: &View) -> Figures {
     let series = view.series(counted("backups b", "b.created_at")).await?;
     let item = concat!(
         "b.backup_id, b.snapshot_name, b.storage_url, b.status AS backup_status, ",
-        "round(b.size_bytes / 1000000.0, 2) AS size_mb, ",
+        "round(b.size_bytes / 1000000.0)::bigint AS size_mb, b.size_bytes, ",
         at!("b.created_at"),
         " AS created_at, b.created_by FROM backups b"
     );
     let sizes = view
         .value(&format!(
-            "SELECT json_object_agg(label, json_build_object('period_label', label, 'total_size_mb', ( \
-                 SELECT coalesce(round(sum(size_bytes) / 1000000.0, 2), 0) FROM backups, c \
-                 WHERE created_at >= (c.today - days)::timestamp AT TIME ZONE c.zone AND created_at < c.midnight))) \
-             FROM (VALUES {}) AS periods (label, days)",
+            "SELECT json_object_agg(label, json_build_object('period_label', label, \
+                 'total_size_mb', round(bytes / 1000000.0)::bigint, 'total_size_bytes', bytes)) \
+             FROM (VALUES {}) AS periods (label, days) CROSS JOIN LATERAL ( \
+                 SELECT coalesce(sum(size_bytes), 0)::bigint AS bytes FROM backups, c \
+                 WHERE created_at >= (c.today - days)::timestamp AT TIME ZONE c.zone AND created_at < c.midnight) AS sizes",
             PERIODS.map(|(label, days)| format!("('{label}', {days})")).join(", ")
         ))
         .await?;

@@ -20,11 +20,11 @@ const MAX_WORD: usize = 100;
 
 /// The routes of this feature. They need `web::Data` of [`AuditLog`].
 pub fn routes(cfg: &mut web::ServiceConfig) {
-    for path in ["/audit-logs/", "/audit-logs"] {
-        cfg.service(
-            web::resource(path).route(web::get().to(audit_logs)).default_service(web::to(method_not_allowed)),
-        );
-    }
+    cfg.service(
+        web::resource("/audit-logs")
+            .route(web::get().to(audit_logs))
+            .default_service(web::to(method_not_allowed)),
+    );
 }
 
 /// The documentation of these routes.

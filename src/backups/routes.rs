@@ -45,7 +45,7 @@ pub fn routes(cfg: &mut web::ServiceConfig) {
             .default_service(other()),
     )
     .service(
-        web::resource(["/backups/", "/backups", "/backup/backup", "/backup/backup/"])
+        web::resource(["/backups", "/backup/backup"])
             .route(web::get().to(list_backups))
             .default_service(other()),
     )

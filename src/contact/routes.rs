@@ -26,26 +26,21 @@ const NEWEST_FIRST: &str = "desc";
 
 /// The routes of this feature. They need `web::Data` of [`Contacts`].
 pub fn routes(cfg: &mut web::ServiceConfig) {
-    for path in [
-        "/contact-from/contacts/",
-        "/contact-from/contacts",
-        "/contact-form/contacts/",
-        "/contact-form/contacts",
-    ] {
-        cfg.service(
-            web::resource(path)
-                .route(web::get().to(contacts))
-                .route(web::post().to(contact))
-                .default_service(web::to(method_not_allowed)),
-        );
-    }
-    for path in
-        ["/contact-from/contacts/{contact_id}/resolved", "/contact-form/contacts/{contact_id}/resolved"]
-    {
-        cfg.service(
-            web::resource(path).route(web::patch().to(resolve)).default_service(web::to(method_not_allowed)),
-        );
-    }
+    // Clients know the misspelt paths.
+    cfg.service(
+        web::resource(["/contact-from/contacts", "/contact-form/contacts"])
+            .route(web::get().to(contacts))
+            .route(web::post().to(contact))
+            .default_service(web::to(method_not_allowed)),
+    )
+    .service(
+        web::resource([
+            "/contact-from/contacts/{contact_id}/resolved",
+            "/contact-form/contacts/{contact_id}/resolved",
+        ])
+        .route(web::patch().to(resolve))
+        .default_service(web::to(method_not_allowed)),
+    );
 }
 
 /// The documentation of these routes.

@@ -42,6 +42,13 @@ struct Shape {
     probe: bool,
 }
 
+/// Misspelt paths that clients know, the right ones, and the methods that were published there.
+const FORMER: [(&str, &str, &[&str]); 3] = [
+    ("/contact-from/contacts/", "/contact-form/contacts", &["get", "post"]),
+    ("/contact-from/contacts/{contact_id}/resolved", "/contact-form/contacts/{contact_id}/resolved", &["patch"]),
+    ("/offers/offer_type{offer_type_id}", "/offers/offer_type/{offer_type_id}", &["put"]),
+];
+
 #[derive(utoipa::OpenApi)]
 #[openapi(components(schemas(ProblemDocument)))]
 struct Shared;
@@ -68,6 +75,8 @@ pub fn document(features: Vec<OpenApi>) -> Value {
     for operation in paths.values_mut().flat_map(Map::values_mut) {
         complete(operation);
     }
+    let former: Vec<_> = FORMER.iter().filter_map(|path| former(&paths, path)).collect();
+    paths.extend(former);
     components.insert("securitySchemes".to_owned(), json!({ "bearer": {
         "type": "http", "scheme": "bearer", "bearerFormat": "JWT",
         "description": "The access token of POST /auth/verify-otp-login; POST /auth/refresh gives the next one.",
@@ -91,6 +100,23 @@ pub fn document(features: Vec<OpenApi>) -> Value {
     })
 }
 
+/// The operations of a former path, marked as such.
+fn former(
+    paths: &BTreeMap<String, Map<String, Value>>,
+    (former, now, methods): &(&str, &str, &[&str]),
+) -> Option<(String, Map<String, Value>)> {
+    let mut item = paths.get(*now)?.clone();
+    item.retain(|method, _| methods.contains(&method.as_str()));
+    for operation in item.values_mut().filter_map(Value::as_object_mut) {
+        let name = operation.get("operationId").and_then(Value::as_str).unwrap_or_default();
+        let name = format!("{name}_at_its_former_path");
+        operation.insert("operationId".to_owned(), name.into());
+        operation.insert("deprecated".to_owned(), true.into());
+        operation.insert("description".to_owned(), format!("The same as at `{now}`.").into());
+    }
+    Some(((*former).to_owned(), item))
+}
+
 /// The methods of each path, for the header `Allow`.
 #[must_use]
 pub fn allowed_methods(document: &Value) -> HashMap<String, HeaderValue> {
@@ -98,7 +124,9 @@ pub fn allowed_methods(document: &Value) -> HashMap<String, HeaderValue> {
     paths
         .filter_map(|(path, item)| {
             let methods: Vec<_> = item.as_object()?.keys().map(|method| method.to_uppercase()).collect();
-            Some((path.clone(), HeaderValue::from_str(&methods.join(", ")).ok()?))
+            // The route of a path with a slash at its end has none.
+            let route = path.strip_suffix('/').filter(|path| !path.is_empty()).unwrap_or(path);
+            Some((route.to_owned(), HeaderValue::from_str(&methods.join(", ")).ok()?))
         })
         .collect()
 }

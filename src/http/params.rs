@@ -131,9 +131,16 @@ impl Params {
         self.parsed(name, "must be a whole number")
     }
 
-    /// `true` or `false`.
+    /// `true` or `false`, in the spellings that clients' languages have for them.
     pub fn flag(&mut self, name: &str) -> Option<bool> {
-        self.parsed(name, "must be true or false")
+        match self.text(name)?.to_ascii_lowercase().as_str() {
+            "true" | "1" | "yes" | "on" | "t" | "y" => Some(true),
+            "false" | "0" | "no" | "off" | "f" | "n" => Some(false),
+            _ => {
+                self.fault(name, "must be true or false");
+                None
+            }
+        }
     }
 
     /// An amount of rupees, zero or more.
@@ -197,12 +204,11 @@ impl Params {
 
     fn moment_or_day(&mut self, name: &str, days: u64) -> Option<DateTime<Utc>> {
         let text = self.text(name)?;
-        let day = |text: &str| {
-            let day = text.parse::<NaiveDate>().ok()?.checked_add_days(Days::new(days))?;
-            day.and_hms_opt(0, 0, 0).map(|naive| naive.and_utc())
+        let moment = match LocalMoment::parse(text, Tz::UTC) {
+            Some(LocalMoment::Day(first, _)) => first.checked_add_days(Days::new(days)),
+            Some(LocalMoment::Moment(moment)) => Some(moment),
+            None => None,
         };
-        let naive = |text: &str| Some(text.parse::<NaiveDateTime>().ok()?.and_utc());
-        let moment = text.parse().ok().or_else(|| naive(text)).or_else(|| day(text));
         if moment.is_none() {
             self.fault(name, "must be a time such as 2026-01-31T10:00:00Z or a day");
         }
@@ -337,6 +343,22 @@ mod tests {
         for text in ["", "x", "2026-02-30", "2026-01-31T25:00:00", "31.01.2026"] {
             assert_eq!(parse(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn flags_and_moments_come_in_many_spellings() {
+        let object = serde_json::json!({
+            "a": "True", "b": "0", "c": "maybe", "d": "2026-01-31 10:00:00", "e": "2026-01-31T10:00:00 05:30", "f": "2026-01-31",
+        });
+        let mut params = Params::of_object(object.as_object().unwrap());
+        assert_eq!((params.flag("a"), params.flag("b"), params.flag("c")), (Some(true), Some(false), None));
+        let at = |text: &str| Some(text.parse::<DateTime<Utc>>().unwrap());
+        assert_eq!(params.moment("d"), at("2026-01-31T10:00:00Z"));
+        assert_eq!(params.moment("e"), at("2026-01-31T04:30:00Z"));
+        assert_eq!(params.moment("f"), at("2026-01-31T00:00:00Z"));
+        assert_eq!(params.end_moment("f"), at("2026-02-01T00:00:00Z"));
+        let faults = params.done().unwrap_err().errors;
+        assert_eq!(faults.iter().map(|fault| fault.field.as_str()).collect::<Vec<_>>(), ["c"]);
     }
 
     #[test]

@@ -227,7 +227,7 @@ static OFFERS: Report = Report {
         ("offer_type_name", "t.offer_type_name"),
         ("created_by", "o.created_by"),
         // What the offer takes off: the nearest thing to a price that an offer has.
-        ("price", "o.criteria -> 'rewards' ->> 'discount_value'"),
+        ("price", "o.criteria -> 'rewards' -> 'discount_value'"),
     ],
     descending: true,
     tie: "o.offer_id",
@@ -387,7 +387,6 @@ static SESSIONS: Report = Report {
     columns: &[
         column("session_id", "s.session_id", Kind::Word),
         column("user_id", "s.subject_id", Kind::Number),
-        column("user_kind", "s.subject_kind", Kind::Word),
         column("refresh_token", "NULL", Kind::Word),
         column("jti", "s.session_id", Kind::Word),
         column("refresh_token_expires_at", "s.refresh_expires_at", Kind::Time),
@@ -395,6 +394,8 @@ static SESSIONS: Report = Report {
         column("last_active", "s.last_active", Kind::Time),
         column("is_active", "(s.revoked_at IS NULL AND s.refresh_expires_at > {now})", Kind::Flag),
         column("revoked_at", "s.revoked_at", Kind::Time),
+        // Behind those that clients know.
+        column("user_kind", "s.subject_kind", Kind::Word),
     ],
     filters: &[
         filter("session_ids", "s.session_id", Test::Uuids),

@@ -35,7 +35,7 @@ pub fn routes(cfg: &mut web::ServiceConfig) {
             answer(report, &reader, &reports, Params::of_object(&object)).await
         };
         cfg.service(
-            web::resource([format!("/reports/{}", report.path), format!("/reports/{}/", report.path)])
+            web::resource(format!("/reports/{}", report.path))
                 .route(web::get().to(asked_by_query))
                 .route(web::post().to(asked_by_body))
                 .default_service(web::to(method_not_allowed)),

@@ -20,15 +20,13 @@ const MAX_PERMISSIONS: usize = 1_000;
 
 /// Mounts the feature.
 pub fn routes(cfg: &mut web::ServiceConfig) {
-    for path in ["/role", "/role/"] {
-        cfg.service(
-            web::resource(path)
-                .route(web::get().to(list_roles))
-                .route(web::post().to(add_role))
-                .default_service(web::to(method_not_allowed)),
-        );
-    }
     cfg.service(
+        web::resource("/role")
+            .route(web::get().to(list_roles))
+            .route(web::post().to(add_role))
+            .default_service(web::to(method_not_allowed)),
+    )
+    .service(
         web::resource("/role/permissions/all")
             .route(web::get().to(list_permissions))
             .default_service(web::to(method_not_allowed)),

@@ -7,6 +7,7 @@ mod cors;
 mod ip_limit;
 mod meters;
 mod patience;
+mod slash;
 mod trace;
 
 use std::collections::HashMap;
@@ -134,6 +135,7 @@ where
     fn call(&self, mut request: ServiceRequest) -> Self::Future {
         let lane = &self.lane;
         let began = Instant::now();
+        slash::ignore(&mut request);
         let client = client::address(&request, &lane.edge.proxies);
         let trace = Trace::new(lane.id_of(&request), client);
         let origin = lane.edge.cors.origin(&request);
