@@ -221,7 +221,7 @@ async fn verify_otp_signup(
 }
 
 /// Complete the profile
-#[utoipa::path(post, path = "/auth/register", tag = "Auth", security(("bearer" = [])), request_body = RegisterBody,
+#[utoipa::path(post, path = "/auth/register", tag = "Auth", security(("bearer" = ["user"])), request_body = RegisterBody,
     responses((status = 200, body = RegisteredUser), (status = 400, description = "duplicate, invalid_referral")))]
 async fn register(
     customer: Customer,

@@ -136,7 +136,7 @@ pub(super) fn unavailable(error: &AutopayError) -> Problem {
 ///
 /// Each debit is told at least 24 hours before, is paid from your wallet, and can be skipped.
 #[utoipa::path(
-    post, path = "/autopay/create_autopay", tag = "Autopay", operation_id = "create_autopay", security(("bearer" = [])), request_body = CreateAutopay,
+    post, path = "/autopay/create_autopay", tag = "Autopay", operation_id = "create_autopay", security(("bearer" = ["user"])), request_body = CreateAutopay,
     responses(
         (status = 201, body = AutoPayOut),
         (status = 400, description = "duplicate, plan_unavailable, plan_type_mismatch or malformed_body"),
@@ -156,7 +156,7 @@ async fn create(
 
 /// One of your rules.
 #[utoipa::path(
-    get, path = "/autopay/get_autopay/{autopay_id}", tag = "Autopay", operation_id = "get_autopay", security(("bearer" = [])),
+    get, path = "/autopay/get_autopay/{autopay_id}", tag = "Autopay", operation_id = "get_autopay", security(("bearer" = ["user"])),
     params(("autopay_id" = i64, Path)),
     responses((status = 200, body = AutoPayOut), (status = 404, description = "not_found"))
 )]
@@ -170,7 +170,7 @@ async fn one(
 
 /// Your rules.
 #[utoipa::path(
-    get, path = "/autopay/get_all_autopay", tag = "Autopay", operation_id = "get_all_autopay", security(("bearer" = [])),
+    get, path = "/autopay/get_all_autopay", tag = "Autopay", operation_id = "get_all_autopay", security(("bearer" = ["user"])),
     params(
         ("page" = Option<u32>, Query, description = "0 and 1 are the first"),
         ("size" = Option<u32>, Query, description = "rows on a page; 0 (default) is everything", maximum = 100),
@@ -199,7 +199,7 @@ async fn own(
 
 /// Your saved payment instrument, masked.
 #[utoipa::path(
-    get, path = "/autopay/autopay_credentials", tag = "Autopay", operation_id = "get_autopay_credentials", security(("bearer" = [])),
+    get, path = "/autopay/autopay_credentials", tag = "Autopay", operation_id = "get_autopay_credentials", security(("bearer" = ["user"])),
     responses((status = 200, body = AutoPayCredentialOut), (status = 404, description = "not_found: none is saved"),
         (status = 409, description = "state_conflict: it can no longer be read; save it again"))
 )]
@@ -214,7 +214,7 @@ async fn show_credentials(
 ///
 /// It is encrypted, and shown masked. Security codes and PINs are dropped before.
 #[utoipa::path(
-    put, path = "/autopay/autopay_credentials", tag = "Autopay", operation_id = "save_autopay_credentials", security(("bearer" = [])),
+    put, path = "/autopay/autopay_credentials", tag = "Autopay", operation_id = "save_autopay_credentials", security(("bearer" = ["user"])),
     request_body = SaveCredentials,
     responses((status = 200, body = AutoPayCredentialOut))
 )]
@@ -229,7 +229,7 @@ async fn save_credentials(
 
 /// Change a rule. Absent fields stay as they are.
 #[utoipa::path(
-    patch, path = "/autopay/{autopay_id}", tag = "Autopay", operation_id = "update_autopay", security(("bearer" = [])),
+    patch, path = "/autopay/{autopay_id}", tag = "Autopay", operation_id = "update_autopay", security(("bearer" = ["user"])),
     params(("autopay_id" = i64, Path)), request_body = UpdateAutopay,
     responses(
         (status = 200, body = AutoPayOut),
@@ -251,7 +251,7 @@ async fn change(
 
 /// Delete a rule.
 #[utoipa::path(
-    delete, path = "/autopay/{autopay_id}", tag = "Autopay", operation_id = "delete_autopay", security(("bearer" = [])),
+    delete, path = "/autopay/{autopay_id}", tag = "Autopay", operation_id = "delete_autopay", security(("bearer" = ["user"])),
     params(("autopay_id" = i64, Path)),
     responses((status = 204), (status = 404, description = "not_found"),
         (status = 409, description = "state_conflict: it is being charged at this moment"))
@@ -269,7 +269,7 @@ async fn delete(
 ///
 /// Name the rule's `next_due_date`, so that asking twice leaves out one date, not two.
 #[utoipa::path(
-    post, path = "/autopay/{autopay_id}/skip", tag = "Autopay", operation_id = "skip_autopay", security(("bearer" = [])),
+    post, path = "/autopay/{autopay_id}/skip", tag = "Autopay", operation_id = "skip_autopay", security(("bearer" = ["user"])),
     params(("autopay_id" = i64, Path)), request_body = SkipAutopay,
     responses((status = 200, body = AutoPayOut), (status = 404, description = "not_found"),
         (status = 409, description = "state_conflict: not due then, or being charged at this moment"))

@@ -11,7 +11,8 @@ use super::problem::{Code, ProblemDocument};
 
 const ABOUT: &str = "Recharges for prepaid and postpaid mobile numbers: sign-in by one-time code, plans and offers, wallets, \
 recharges and their history.\n\nSign in with `POST /auth/login` and `POST /auth/verify-otp-login`, and send the access token as \
-a bearer token. Every refusal is a problem document (RFC 9457) whose `code` is stable. Operations that move money take an \
+a bearer token. What stands beside `bearer` at an operation is the permission that the caller's role must hold (`user`: a customer). \
+Every refusal is a problem document (RFC 9457) whose `code` is stable. Operations that move money take an \
 `Idempotency-Key`: send it, and a repeated request never acts twice.";
 
 /// Besides what an operation says itself: its status, the codes there are for it, and when an operation can answer so.
@@ -45,7 +46,11 @@ struct Shape {
 /// Misspelt paths that clients know, the right ones, and the methods that were published there.
 const FORMER: [(&str, &str, &[&str]); 3] = [
     ("/contact-from/contacts/", "/contact-form/contacts", &["get", "post"]),
-    ("/contact-from/contacts/{contact_id}/resolved", "/contact-form/contacts/{contact_id}/resolved", &["patch"]),
+    (
+        "/contact-from/contacts/{contact_id}/resolved",
+        "/contact-form/contacts/{contact_id}/resolved",
+        &["patch"],
+    ),
     ("/offers/offer_type{offer_type_id}", "/offers/offer_type/{offer_type_id}", &["put"]),
 ];
 
@@ -152,6 +157,7 @@ fn complete(operation: &mut Value) {
             responses.insert(status.to_owned(), json!({ "description": text }));
         }
     }
+    let needed = responses.get("403").and_then(|response| response.get("description")?.as_str()).and_then(needed);
     for (status, response) in responses.iter_mut() {
         // OpenAPI wants a description of each, the features only tell what is not plain.
         if let Some(response) = response.as_object_mut() {
@@ -167,6 +173,19 @@ fn complete(operation: &mut Value) {
                 .insert("content".to_owned(), json!({ "application/problem+json": { "schema": schema } }));
         }
     }
+    if let (Some(needed), Some(operation)) = (needed, operation.as_object_mut()) {
+        operation.insert("security".to_owned(), json!([{ "bearer": [needed] }]));
+    }
+}
+
+/// The permission, or the role `user`, that a refusal's description says is needed.
+fn needed(refusal: &str) -> Option<String> {
+    if refusal.ends_with("for customers") {
+        return Some("user".to_owned());
+    }
+    let (_, rest) = refusal.split_once("needs ")?;
+    let end = rest.find(|character: char| !character.is_alphanumeric() && !"_-:".contains(character));
+    rest.get(..end.unwrap_or(rest.len())).filter(|word| word.contains(':')).map(str::to_owned)
 }
 
 fn tags(paths: &BTreeMap<String, Map<String, Value>>) -> Vec<Value> {

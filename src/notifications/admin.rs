@@ -28,7 +28,7 @@ const LONGEST: usize = 2000;
     responses(
         (status = 201, description = "Announced, or kept until it is due", body = NotificationDocument),
         (status = 401, description = "Not signed in"),
-        (status = 403, description = "Not an administrator, or not allowed"),
+        (status = 403, description = "needs Announcement:write"),
         (status = 422, description = "A field has a value that cannot be"),
     ),
     security(("bearer" = [])),
@@ -132,7 +132,7 @@ fn moment(text: &str, timezone: chrono_tz::Tz) -> Option<DateTime<Utc>> {
     responses(
         (status = 200, description = "A page; `X-Total-Count` has the number of all", body = [Value]),
         (status = 401, description = "Not signed in"),
-        (status = 403, description = "Not an administrator, or not allowed"),
+        (status = 403, description = "needs Announcement:read"),
     ),
     security(("bearer" = [])),
 )]
@@ -161,7 +161,7 @@ pub(super) async fn announcements(
     responses(
         (status = 204, description = "It will not be published"),
         (status = 401, description = "Not signed in"),
-        (status = 403, description = "Not an administrator, or not allowed"),
+        (status = 403, description = "needs Announcement:delete"),
         (status = 404, description = "No announcement with this id waits"),
         (status = 422, description = "Not an id"),
     ),
@@ -194,7 +194,7 @@ pub(super) async fn cancel(
     responses(
         (status = 200, description = "A page; `X-Total-Count` has the number of all", body = [FailedMessage]),
         (status = 401, description = "Not signed in"),
-        (status = 403, description = "Not an administrator, or not allowed"),
+        (status = 403, description = "needs Announcement:read"),
     ),
     security(("bearer" = [])),
 )]
@@ -221,7 +221,7 @@ pub(super) async fn failures(
     responses(
         (status = 202, description = "It is tried again"),
         (status = 401, description = "Not signed in"),
-        (status = 403, description = "Not an administrator, or not allowed"),
+        (status = 403, description = "needs Announcement:write"),
         (status = 404, description = "Nothing of this channel and id has failed"),
     ),
     security(("bearer" = [])),

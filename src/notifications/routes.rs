@@ -237,7 +237,7 @@ async fn change(
         (status = 401, description = "Not signed in"),
         (status = 403, description = "Not a customer"),
     ),
-    security(("bearer" = [])),
+    security(("bearer" = ["user"])),
 )]
 async fn language(
     customer: Customer,
@@ -257,7 +257,7 @@ async fn language(
         (status = 403, description = "Not a customer"),
         (status = 422, description = "A language that notices are not written in"),
     ),
-    security(("bearer" = [])),
+    security(("bearer" = ["user"])),
 )]
 async fn set_language(
     customer: Customer,

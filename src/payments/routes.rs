@@ -58,7 +58,7 @@ pub fn routes(cfg: &mut web::ServiceConfig) {
 
 /// Own payments that the gateway did not capture at once.
 #[utoipa::path(
-    get, path = "/payments/my", tag = "Payments", operation_id = "my_payments", security(("bearer" = [])),
+    get, path = "/payments/my", tag = "Payments", operation_id = "my_payments", security(("bearer" = ["user"])),
     params(
         ("page" = Option<u32>, Query, description = "1 is the first", minimum = 1),
         ("size" = Option<u32>, Query, description = "rows on a page (10)", minimum = 1, maximum = 1000),

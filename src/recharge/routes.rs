@@ -80,7 +80,7 @@ pub fn routes(cfg: &mut web::ServiceConfig) {
         (status = 503, description = "Not done, or not known: try again with the same key", body = ProblemDocument,
             content_type = "application/problem+json"),
     ),
-    security(("bearer" = []))
+    security(("bearer" = ["user"]))
 )]
 async fn subscribe(
     customer: Customer,
@@ -105,7 +105,7 @@ async fn subscribe(
         (status = 403, description = "Not a customer, or not active", body = ProblemDocument,
             content_type = "application/problem+json"),
     ),
-    security(("bearer" = []))
+    security(("bearer" = ["user"]))
 )]
 async fn quote(
     customer: Customer,
@@ -140,7 +140,7 @@ async fn quote(
         (status = 503, description = "Not done, or not known: try again with the same key", body = ProblemDocument,
             content_type = "application/problem+json"),
     ),
-    security(("bearer" = []))
+    security(("bearer" = ["user"]))
 )]
 async fn top_up(
     customer: Customer,
@@ -167,7 +167,7 @@ async fn top_up(
         (status = 404, description = "not_found: there is no recharge to repeat"),
         (status = 503, description = "Not done, or not known: try again with the same key"),
     ),
-    security(("bearer" = []))
+    security(("bearer" = ["user"]))
 )]
 async fn repeat(
     customer: Customer,

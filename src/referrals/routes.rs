@@ -47,7 +47,7 @@ pub struct PaginatedReferralReward {
 }
 
 /// Rewards for customers whom the caller brought
-#[utoipa::path(get, path = "/referrals/me", tag = "Referrals", security(("bearer" = [])),
+#[utoipa::path(get, path = "/referrals/me", tag = "Referrals", security(("bearer" = ["user"])),
     params(
         ("page" = Option<u32>, Query, description = "0 and 1 are the first"),
         ("size" = Option<u32>, Query, description = "rows on a page; 0, as when absent, is everything", maximum = 100),

@@ -54,7 +54,7 @@ pub struct CurrentPlanListResponse {
 
 /// The plans on the customer's own number.
 #[utoipa::path(
-    get, path = "/recharge/my/plans", tag = "Recharge", security(("bearer" = [])),
+    get, path = "/recharge/my/plans", tag = "Recharge", security(("bearer" = ["user"])),
     params(
         ("page" = Option<u32>, Query, description = "0 and 1 are the first"),
         ("size" = Option<u32>, Query, description = "rows on a page; 0 (default) is everything", maximum = 500),

@@ -54,7 +54,7 @@ pub struct TransactionListResponse {
 
 /// Transactions that the customer paid or received, gifts and top-ups by others included.
 #[utoipa::path(
-    get, path = "/recharge/my/transactions", tag = "Recharge", security(("bearer" = [])),
+    get, path = "/recharge/my/transactions", tag = "Recharge", security(("bearer" = ["user"])),
     params(
         ("page" = Option<u32>, Query, description = "1 is the first", minimum = 1),
         ("size" = Option<u32>, Query, description = "rows on a page (10); 0 is everything", maximum = 10000),

@@ -107,7 +107,7 @@ impl From<DeleteError> for Problem {
 }
 
 /// Own profile
-#[utoipa::path(get, path = "/user/me", tag = "Users", security(("bearer" = [])),
+#[utoipa::path(get, path = "/user/me", tag = "Users", security(("bearer" = ["user"])),
     responses((status = 200, body = UserResponse), (status = 401, description = "not_authenticated")))]
 async fn me(customer: Customer, users: web::Data<Users>) -> Answered<UserResponse> {
     // A deleted account's session is revoked; in the moment before that is known here, it is not authenticated either.
@@ -119,7 +119,7 @@ async fn me(customer: Customer, users: web::Data<Users>) -> Answered<UserRespons
 ///
 /// It moves to the archive as it is, every session ends, plans on the number end, and the number can sign up anew. What the
 /// wallet holds is set aside in the ledger: it is owed to the former customer. The answer is the account as it was.
-#[utoipa::path(delete, path = "/user/me", tag = "Users", security(("bearer" = [])),
+#[utoipa::path(delete, path = "/user/me", tag = "Users", security(("bearer" = ["user"])),
     responses((status = 200, body = UserResponse), (status = 409, description = "state_conflict: money keeps moving in the wallet")))]
 async fn delete_me(
     customer: Customer,
@@ -138,7 +138,7 @@ struct EmailBody {
 }
 
 /// Change the own e-mail address
-#[utoipa::path(put, path = "/user/me/email", tag = "Users", security(("bearer" = [])), request_body = EmailBody,
+#[utoipa::path(put, path = "/user/me/email", tag = "Users", security(("bearer" = ["user"])), request_body = EmailBody,
     responses((status = 200, body = UserResponse), (status = 400, description = "duplicate")))]
 async fn set_email(
     customer: Customer,
@@ -157,7 +157,7 @@ struct TypeBody {
 }
 
 /// Switch between prepaid and postpaid
-#[utoipa::path(put, path = "/user/me/switch-type", tag = "Users", security(("bearer" = [])), request_body = TypeBody,
+#[utoipa::path(put, path = "/user/me/switch-type", tag = "Users", security(("bearer" = ["user"])), request_body = TypeBody,
     responses((status = 200, body = UserResponse),
         (status = 409, description = "state_conflict: a plan of the present type is active or queued")))]
 async fn switch_type(
@@ -176,14 +176,14 @@ async fn switch_type(
 ///
 /// Every other session ends. This one can only reactivate the account, for as long as its access token lives; so does the next
 /// sign-in.
-#[utoipa::path(post, path = "/user/me/deactivate", tag = "Users", security(("bearer" = [])),
+#[utoipa::path(post, path = "/user/me/deactivate", tag = "Users", security(("bearer" = ["user"])),
     responses((status = 200, body = UserResponse), (status = 409, description = "state_conflict: paused already")))]
 async fn deactivate(customer: PausedCustomer, users: web::Data<Users>) -> Answered<UserResponse> {
     change_own(customer, &users, Change::Deactivate).await
 }
 
 /// Resume the own account
-#[utoipa::path(post, path = "/user/me/reactivate", tag = "Users", security(("bearer" = [])),
+#[utoipa::path(post, path = "/user/me/reactivate", tag = "Users", security(("bearer" = ["user"])),
     responses((status = 200, body = UserResponse), (status = 409, description = "state_conflict: not paused")))]
 async fn reactivate(customer: PausedCustomer, users: web::Data<Users>) -> Answered<UserResponse> {
     change_own(customer, &users, Change::Reactivate).await
@@ -211,7 +211,7 @@ async fn change_own(
 }
 
 /// Own preferences
-#[utoipa::path(get, path = "/user/preference", tag = "Users", security(("bearer" = [])),
+#[utoipa::path(get, path = "/user/preference", tag = "Users", security(("bearer" = ["user"])),
     responses((status = 200, body = UserPreferenceResponse)))]
 async fn preferences(customer: Customer, users: web::Data<Users>) -> Answered<UserPreferenceResponse> {
     let preferences = users.preferences(customer.user_id).await?;
@@ -221,7 +221,7 @@ async fn preferences(customer: Customer, users: web::Data<Users>) -> Answered<Us
 /// Replace the own preferences
 ///
 /// A switch that is left out gets its default; it does not keep its value.
-#[utoipa::path(put, path = "/user/preference", tag = "Users", security(("bearer" = [])), request_body = Preferences,
+#[utoipa::path(put, path = "/user/preference", tag = "Users", security(("bearer" = ["user"])), request_body = Preferences,
     responses((status = 200, body = UserPreferenceResponse)))]
 async fn prefer(
     customer: Customer,

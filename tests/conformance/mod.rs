@@ -61,6 +61,17 @@ fn the_documentation_has_every_operation_at_its_path() {
     for operation in operations() {
         let own = (operation.method.clone(), operation.path.clone());
         assert!(known(&own), "{own:?}");
+        let security = &document["paths"][&own.1][own.0.to_lowercase()]["security"];
+        let needed = match &operation.who {
+            Who::Anyone => None,
+            Who::SignedIn => Some(Value::Array(Vec::new())),
+            Who::Customer => Some(serde_json::json!(["user"])),
+            Who::Permission(permission) => Some(serde_json::json!([permission])),
+        };
+        match needed {
+            Some(needed) => assert_eq!(security[0]["bearer"], needed, "{own:?}"),
+            None => assert!(security.is_null() || security[0] == serde_json::json!({}), "{own:?}"),
+        }
         // Administrators by number: the same path with another word in its braces.
         for other in operation.also.iter().filter(|(_, path)| !path.ends_with("{phone_number}")) {
             let slash = |path: &str| path.trim_end_matches('/').to_owned();
@@ -171,7 +182,10 @@ fn every_parameter_is_understood_and_checked() {
                 let Some(wrong) = kind.wrong_sample() else { continue };
                 let answer = asked(world, operation, &way, &[(name, wrong)], None).await;
                 let refused = answer.status == 422 || (answer.status == 400 && name == "order_by");
-                if !refused || !answer.problem().starts_with("invalid") || answer.json["errors"][0]["field"] != **name {
+                if !refused
+                    || !answer.problem().starts_with("invalid")
+                    || answer.json["errors"][0]["field"] != **name
+                {
                     faults.push(format!("{} {} {name}={wrong}: {answer:?}", way.0, way.1));
                 }
             }
@@ -205,14 +219,17 @@ fn fields_that_must_be_there_are_named_when_they_are_not() {
         |operation| !operation.needs.is_empty(),
         async |world, operation| {
             let way = (operation.method.clone(), operation.path.clone());
-            let full = operation.full_json().unwrap_or_else(|| panic!("{way:?} has no form with all of {:?}", operation.needs));
+            let full = operation
+                .full_json()
+                .unwrap_or_else(|| panic!("{way:?} has no form with all of {:?}", operation.needs));
             let mut faults = Vec::new();
             for field in &operation.needs {
                 let mut body: Map<String, Value> = serde_json::from_str(&world.filled(full).await).unwrap();
                 body.remove(field);
                 let body = Body::Json(Value::Object(body).to_string());
                 let answer = world.call(operation, &way, Some(&body)).await;
-                if answer.status != 422 || answer.problem() != "invalid_input" || !answer.text.contains(field) {
+                if answer.status != 422 || answer.problem() != "invalid_input" || !answer.text.contains(field)
+                {
                     faults.push(format!("{way:?} without {field}: {answer:?}"));
                 }
             }
@@ -232,8 +249,10 @@ fn reports_take_a_query_or_a_body_and_can_be_downloaded() {
                 let (get, post) = (("GET".to_owned(), path.clone()), ("POST".to_owned(), path.clone()));
                 for (name, kind) in &operation.query {
                     for values in kind.samples() {
-                        let query: Vec<_> = values.iter().map(|value| (name.as_str(), value.as_str())).collect();
-                        let body = Value::Object([(name.clone(), kind.json_of(&values))].into_iter().collect());
+                        let query: Vec<_> =
+                            values.iter().map(|value| (name.as_str(), value.as_str())).collect();
+                        let body =
+                            Value::Object([(name.clone(), kind.json_of(&values))].into_iter().collect());
                         let by_query = asked(world, operation, &get, &query, None).await;
                         let by_body = asked(world, operation, &post, &[], Some(&body)).await;
                         if by_body.status != 200 || by_body.text != by_query.text {
@@ -265,7 +284,9 @@ async fn downloads(
         let by_query = asked(world, operation, get, &[("export_type", word)], None).await;
         let by_body = asked(world, operation, post, &[], Some(&body)).await;
         for answer in [by_query, by_body] {
-            let header = |name: &str| answer.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+            let header = |name: &str| {
+                answer.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+            };
             let name = header("content-disposition").replace('"', "");
             let right = answer.status == 200
                 && name == format!("attachment; filename={file}.{ending}")
@@ -296,10 +317,15 @@ fn a_slash_too_many_or_too_few_leads_to_the_path() {
             };
             for prefix in ["", "/v1"] {
                 let method: Method = operation.method.parse().unwrap();
-                let straight = app.send(app.request(method.clone(), &format!("{prefix}{}", operation.path))).await;
+                let straight =
+                    app.send(app.request(method.clone(), &format!("{prefix}{}", operation.path))).await;
                 let around = app.send(app.request(method, &format!("{prefix}{other}"))).await;
                 assert_eq!(around.status, straight.status, "{} {prefix}{other}", operation.method);
-                assert_eq!(around.json["code"], straight.json["code"], "{} {prefix}{other}", operation.method);
+                assert_eq!(
+                    around.json["code"], straight.json["code"],
+                    "{} {prefix}{other}",
+                    operation.method
+                );
             }
         }
     });

@@ -6,8 +6,8 @@ use serde_json::Value;
 
 /// The names that are no words of a vocabulary.
 const PLAIN: &[&str] = &[
-    "any", "count", "date", "day", "decimal", "digits", "email", "flag", "hex24", "id", "int", "num", "object", "phone",
-    "position", "text", "time", "uuid",
+    "any", "count", "date", "day", "decimal", "digits", "email", "flag", "hex24", "id", "int", "num",
+    "object", "phone", "position", "text", "time", "uuid",
 ];
 
 /// A type.
@@ -93,9 +93,12 @@ impl Type {
 
     /// What is wrong with `value`, each with its place.
     pub fn faults(&self, shapes: &Shapes, place: &str, value: &Value) -> Vec<String> {
-        let wrong = |is: bool| if is { Vec::new() } else { vec![format!("{place} is {value}, not {self:?}")] };
+        let wrong =
+            |is: bool| if is { Vec::new() } else { vec![format!("{place} is {value}, not {self:?}")] };
         match self {
-            Self::Maybe(kind) if value.is_null() => kind.faults(shapes, place, value).into_iter().take(0).collect(),
+            Self::Maybe(kind) if value.is_null() => {
+                kind.faults(shapes, place, value).into_iter().take(0).collect()
+            }
             Self::Maybe(kind) => kind.faults(shapes, place, value),
             Self::Shape(name) => {
                 let shape = shapes.get(name).unwrap_or_else(|| panic!("{name} is not in shapes.txt"));
@@ -117,7 +120,9 @@ impl Type {
                 })
                 .collect(),
             Self::Fields(_) => wrong(false),
-            Self::Words(words) => wrong(value.as_str().is_some_and(|text| words.iter().any(|word| word == text))),
+            Self::Words(words) => {
+                wrong(value.as_str().is_some_and(|text| words.iter().any(|word| word == text)))
+            }
             Self::Plain(name) => wrong(holds(name, value)),
         }
     }
@@ -173,7 +178,9 @@ impl Type {
             Self::Plain(name) if ["id", "count", "position", "num"].contains(&name.as_str()) => {
                 serde_json::from_str(text).unwrap()
             }
-            Self::Plain(name) if name == "flag" => Value::Bool(["true", "True", "1"].contains(&text.as_str())),
+            Self::Plain(name) if name == "flag" => {
+                Value::Bool(["true", "True", "1"].contains(&text.as_str()))
+            }
             _ => Value::String(text.clone()),
         };
         match self {
@@ -194,7 +201,9 @@ fn holds(name: &str, value: &Value) -> bool {
         "text" => text.is_some(),
         "time" => text.is_some_and(|text| chrono::DateTime::parse_from_rfc3339(text).is_ok()),
         "date" => text.is_some_and(|text| text.parse::<chrono::NaiveDate>().is_ok()),
-        "hex24" => text.is_some_and(|text| text.len() == 24 && text.bytes().all(|byte| byte.is_ascii_hexdigit())),
+        "hex24" => {
+            text.is_some_and(|text| text.len() == 24 && text.bytes().all(|byte| byte.is_ascii_hexdigit()))
+        }
         "decimal" => text.is_some_and(|text| {
             let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
             text.split_once('.').is_some_and(|(whole, part)| digits(whole) && digits(part) && part.len() == 2)
@@ -205,13 +214,17 @@ fn holds(name: &str, value: &Value) -> bool {
 
 #[test]
 fn types_are_read_and_held_against_values() {
-    let shapes = shapes("# about\nThing = id: int, kind: a|b?,\n  inner: {name: text, list: [Other]}\nOther = at: time\n");
+    let shapes = shapes(
+        "# about\nThing = id: int, kind: a|b?,\n  inner: {name: text, list: [Other]}\nOther = at: time\n",
+    );
     let good = serde_json::json!({ "id": 1, "kind": null, "inner": { "name": "", "list": [{ "at": "2026-01-31T10:00:00Z" }] }, "more": 1 });
     let thing = Type::read("[Thing]");
     assert_eq!(thing.faults(&shapes, "it", &serde_json::json!([good])), Vec::<String>::new());
     let bad = serde_json::json!([{ "id": "1", "kind": "c", "inner": { "list": [{ "at": "x" }, 1] } }]);
     let faults = thing.faults(&shapes, "it", &bad).join("\n");
-    for place in ["it[0].id", "it[0].kind", "it[0].inner.name", "it[0].inner.list[0].at", "it[0].inner.list[1]"] {
+    for place in
+        ["it[0].id", "it[0].kind", "it[0].inner.name", "it[0].inner.list[0].at", "it[0].inner.list[1]"]
+    {
         assert!(faults.contains(&format!("{place} is ")), "{place}: {faults}");
     }
     assert_eq!(Type::read("[id]").samples(), [["1"], ["1"]]);

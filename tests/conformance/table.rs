@@ -139,7 +139,9 @@ impl Operation {
     /// The JSON form that has every field.
     pub fn full_json(&self) -> Option<&String> {
         self.bodies.iter().rev().find_map(|body| match body {
-            Body::Json(text) if self.needs.iter().all(|field| text.contains(&format!("\"{field}\""))) => Some(text),
+            Body::Json(text) if self.needs.iter().all(|field| text.contains(&format!("\"{field}\""))) => {
+                Some(text)
+            }
             _ => None,
         })
     }

@@ -32,13 +32,17 @@ pub struct World<'a> {
 impl<'a> World<'a> {
     /// Adds to the demo data what no list should lack.
     pub async fn new(app: &'a TestApp) -> Self {
-        let mut world = Self { app, made: 0, tokens: HashMap::new(), code: String::new(), databases: Vec::new() };
+        let mut world =
+            Self { app, made: 0, tokens: HashMap::new(), code: String::new(), databases: Vec::new() };
         let (customer, root) = (world.token("customer").await, world.token("super admin").await);
-        world.make(&customer, "/recharge/wallet/topup", json!({ "amount": 2000, "payment_method": "UPI" })).await;
+        world
+            .make(&customer, "/recharge/wallet/topup", json!({ "amount": 2000, "payment_method": "UPI" }))
+            .await;
         let recharge = json!({ "phone_number": CUSTOMER, "plan_id": 1, "payment_method": "Wallet", "source": "recharge" });
         world.make(&customer, "/recharge/subscribe", recharge).await;
         let instrument = json!({ "payment_type": "upi", "credentials": { "upi_id": "asha@okbank" } });
-        let saved = app.request(Method::PUT, "/autopay/autopay_credentials").bearer_auth(&customer).json(&instrument);
+        let saved =
+            app.request(Method::PUT, "/autopay/autopay_credentials").bearer_auth(&customer).json(&instrument);
         app.send(saved).await.ok();
         for thing in ["new autopay", "new contact", "new content", "new backup", "own notice"] {
             world.value(thing).await;
@@ -46,7 +50,13 @@ impl<'a> World<'a> {
         let gone = world.value("new user").await;
         let deletion = app.request(Method::DELETE, &format!("/user/admin/{gone}")).bearer_auth(&root);
         app.send(deletion).await.ok();
-        world.make(&root, "/notification/announcement", json!({ "description": "To all", "recipient_type": "all_admin" })).await;
+        world
+            .make(
+                &root,
+                "/notification/announcement",
+                json!({ "description": "To all", "recipient_type": "all_admin" }),
+            )
+            .await;
         world
     }
 
@@ -201,15 +211,20 @@ impl<'a> World<'a> {
                 phone
             }
             "new role" => self.make_as_root("/role/", json!({ "role_name": name }), "role_id").await,
-            "new group" => self.make_as_root("/plans/plan-group", json!({ "group_name": name }), "group_id").await,
+            "new group" => {
+                self.make_as_root("/plans/plan-group", json!({ "group_name": name }), "group_id").await
+            }
             "new plan" => {
                 let plan = json!({ "plan_name": name, "plan_type": "prepaid", "price": 10, "validity": 28 });
                 self.make_as_root("/plans/plan", plan, "plan_id").await
             }
             "new offer type" => {
-                self.make_as_root("/offers/offer_type", json!({ "offer_type_name": name }), "offer_type_id").await
+                self.make_as_root("/offers/offer_type", json!({ "offer_type_name": name }), "offer_type_id")
+                    .await
             }
-            "new offer" => self.make_as_root("/offers/offers", json!({ "offer_name": name }), "offer_id").await,
+            "new offer" => {
+                self.make_as_root("/offers/offers", json!({ "offer_name": name }), "offer_id").await
+            }
             "new backup" => {
                 let body = json!({ "backup_data": name, "description": "", "tables": [{ "table_name": "plan_groups" }] });
                 self.make_as_root("/backup/backup/create", body, "backup_id").await
@@ -229,10 +244,16 @@ impl<'a> World<'a> {
                 plain(&self.make(&customer, "/autopay/create_autopay", rule).await["autopay_id"])
             }
             "own notice" => {
-                self.make(&customer, "/recharge/wallet/topup", json!({ "amount": 1, "payment_method": "UPI" })).await;
+                self.make(
+                    &customer,
+                    "/recharge/wallet/topup",
+                    json!({ "amount": 1, "payment_method": "UPI" }),
+                )
+                .await;
                 let own = async || {
                     let notices = self.app.get("/notification/my", &customer).await.ok();
-                    let own = notices.as_array().unwrap().iter().find(|notice| notice["recipient_type"] == "user");
+                    let own =
+                        notices.as_array().unwrap().iter().find(|notice| notice["recipient_type"] == "user");
                     own.map(|notice| plain(&notice["_id"]))
                 };
                 eventually("a notice", Duration::from_secs(10), own).await
@@ -243,13 +264,17 @@ impl<'a> World<'a> {
             }
             "new content" => {
                 let root = self.token("super admin").await;
-                let form = Form::new().text("content_type", "FAQ").text("title", "How?").part("image", picture());
-                let request = self.app.request(Method::POST, "/content/admin").bearer_auth(root).multipart(form);
+                let form =
+                    Form::new().text("content_type", "FAQ").text("title", "How?").part("image", picture());
+                let request =
+                    self.app.request(Method::POST, "/content/admin").bearer_auth(root).multipart(form);
                 plain(&self.app.send(request).await.ok()["_id"])
             }
             "new database" => {
-                let here: String =
-                    sqlx::query_scalar("SELECT current_database()::text").fetch_one(&self.app.pool).await.unwrap();
+                let here: String = sqlx::query_scalar("SELECT current_database()::text")
+                    .fetch_one(&self.app.pool)
+                    .await
+                    .unwrap();
                 let name = self.unused(&format!("{here}_c"));
                 self.databases.push(name.clone());
                 name
@@ -276,9 +301,9 @@ impl<'a> World<'a> {
             Some(Body::Json(text)) => {
                 request.header("content-type", "application/json").body(self.filled(text).await)
             }
-            Some(Body::Form(text)) => {
-                request.header("content-type", "application/x-www-form-urlencoded").body(self.filled(text).await)
-            }
+            Some(Body::Form(text)) => request
+                .header("content-type", "application/x-www-form-urlencoded")
+                .body(self.filled(text).await),
             Some(Body::Multipart(text)) => request.multipart(form(text)),
             Some(Body::Cookie(text)) => request.header("cookie", self.filled(text).await),
             Some(Body::Bearer(text)) => request.bearer_auth(self.filled(text).await),

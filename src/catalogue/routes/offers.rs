@@ -45,7 +45,7 @@ pub async fn offers(
 }
 
 /// One offer. Inactive and expired ones only for administrators who may read offers.
-#[utoipa::path(get, path = "/offers/offers/{offer_id}", tag = "Offers",
+#[utoipa::path(get, path = "/offers/offers/{offer_id}", tag = "Offers", security((), ("bearer" = [])),
     params(("offer_id" = i64, Path)),
     responses((status = 200, body = OfferResponse), (status = 404, description = "no such offer")))]
 pub async fn offer(

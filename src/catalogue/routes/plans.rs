@@ -44,7 +44,7 @@ pub async fn plans(
 }
 
 /// One plan. Inactive ones only for administrators who may read plans.
-#[utoipa::path(get, path = "/plans/plan/{plan_id}", tag = "Plans",
+#[utoipa::path(get, path = "/plans/plan/{plan_id}", tag = "Plans", security((), ("bearer" = [])),
     params(("plan_id" = i64, Path)),
     responses((status = 200, body = PlanResponse), (status = 404, description = "no such plan")))]
 pub async fn plan(
