@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use crate::http::json::parse_body;
+use crate::http::json::{optional_whole, parse_body, whole};
 use crate::http::{Faults, Problem};
 
 /// How far ahead a rule may be due, in days.
@@ -19,6 +19,7 @@ const FARTHEST: TimeDelta = TimeDelta::days(5 * 366);
 #[derive(Deserialize, ToSchema)]
 pub struct CreateAutopay {
     /// The plan to buy each time.
+    #[serde(deserialize_with = "whole")]
     plan_id: i64,
     /// The number to recharge: ten digits, or E.164.
     #[schema(example = "9876543210")]
@@ -41,6 +42,7 @@ pub struct CreateAutopay {
 #[derive(Deserialize, ToSchema)]
 pub struct UpdateAutopay {
     /// Another plan.
+    #[serde(default, deserialize_with = "optional_whole")]
     plan_id: Option<i64>,
     /// Another number.
     phone_number: Option<String>,

@@ -7,7 +7,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
-use crate::http::json::AmountText;
+use crate::http::json::{AmountText, optional_whole};
 use crate::http::{FieldError, Problem};
 
 const MAX_NAME: usize = 100;
@@ -22,18 +22,23 @@ fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
     Option::deserialize(deserializer).map(Some)
 }
 
+/// The same for a whole number, or its text.
+fn given_whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<i64>>, D::Error> {
+    optional_whole(deserializer).map(Some)
+}
+
 /// Changes to a plan: absent fields stay; `null` clears `validity`, `group_id`, `description` and `criteria`.
 #[derive(Debug, Deserialize, ToSchema)]
 pub struct PlanUpdate {
     plan_name: Option<String>,
     /// Days, 1 to 3650; null means 30.
-    #[serde(default, deserialize_with = "given")]
+    #[serde(default, deserialize_with = "given_whole")]
     #[schema(value_type = Option<i64>)]
     validity: Option<Option<i64>>,
     most_popular: Option<bool>,
     #[schema(value_type = Option<String>)]
     plan_type: Option<UserType>,
-    #[serde(default, deserialize_with = "given")]
+    #[serde(default, deserialize_with = "given_whole")]
     #[schema(value_type = Option<i64>)]
     group_id: Option<Option<i64>>,
     #[serde(default, deserialize_with = "given")]
@@ -55,10 +60,10 @@ pub struct PlanUpdate {
 pub struct OfferUpdate {
     offer_name: Option<String>,
     /// Days after the offer's creation, 1 to 3650; null has no end.
-    #[serde(default, deserialize_with = "given")]
+    #[serde(default, deserialize_with = "given_whole")]
     #[schema(value_type = Option<i64>)]
     offer_validity: Option<Option<i64>>,
-    #[serde(default, deserialize_with = "given")]
+    #[serde(default, deserialize_with = "given_whole")]
     #[schema(value_type = Option<i64>)]
     offer_type_id: Option<Option<i64>>,
     is_special: Option<bool>,
@@ -78,11 +83,13 @@ pub struct OfferUpdate {
 pub struct PlanNew {
     plan_name: String,
     /// Days, 1 to 3650; null means 30.
+    #[serde(default, deserialize_with = "optional_whole")]
     validity: Option<i64>,
     #[serde(default)]
     most_popular: bool,
     #[schema(value_type = String)]
     plan_type: UserType,
+    #[serde(default, deserialize_with = "optional_whole")]
     group_id: Option<i64>,
     description: Option<String>,
     /// `{"conditions": {...}, "benefits": {...}}`.
@@ -101,7 +108,9 @@ pub struct PlanNew {
 pub struct OfferNew {
     offer_name: String,
     /// Days from now, 1 to 3650; null has no end.
+    #[serde(default, deserialize_with = "optional_whole")]
     offer_validity: Option<i64>,
+    #[serde(default, deserialize_with = "optional_whole")]
     offer_type_id: Option<i64>,
     is_special: Option<bool>,
     /// `{"conditions": {...}, "rewards": {...}}`.
@@ -358,6 +367,7 @@ mod tests {
         assert_eq!(changes.group_id, None);
         assert_eq!(changes.price, Some(Paise::new(34_900)));
         assert_eq!(changes.set().names(), ["validity", "criteria", "price"]);
+        assert_eq!(check(r#"{"group_id": "2"}"#).unwrap().group_id, Some(Some(2)));
     }
 
     #[test]

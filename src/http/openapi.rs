@@ -157,7 +157,8 @@ fn complete(operation: &mut Value) {
             responses.insert(status.to_owned(), json!({ "description": text }));
         }
     }
-    let needed = responses.get("403").and_then(|response| response.get("description")?.as_str()).and_then(needed);
+    let needed =
+        responses.get("403").and_then(|response| response.get("description")?.as_str()).and_then(needed);
     for (status, response) in responses.iter_mut() {
         // OpenAPI wants a description of each, the features only tell what is not plain.
         if let Some(response) = response.as_object_mut() {

@@ -9,7 +9,7 @@ use gencharge_actors::wallet::{Command, Order, OrderKey, Payer, Recharge, TopUp}
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use crate::http::json::{AmountText, parse_body};
+use crate::http::json::{AmountText, optional_whole, parse_body, whole};
 use crate::http::orders::{internal_key, order_key};
 use crate::http::{Faults, Problem};
 
@@ -20,8 +20,10 @@ pub struct SubscribeRequest {
     #[schema(example = "9876543210")]
     phone_number: String,
     /// One of `/plans/public/all`.
+    #[serde(deserialize_with = "whole")]
     plan_id: i64,
     /// One of `/offers/offers/public`.
+    #[serde(default, deserialize_with = "optional_whole")]
     offer_id: Option<i64>,
     /// `Wallet` takes all from the wallet; `UPI`, `Card` and `NetBanking` go through the payment gateway.
     #[schema(example = "Wallet")]

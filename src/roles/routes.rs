@@ -9,6 +9,7 @@ use super::store::{Listing, RoleError, Roles, Wanted};
 use crate::access::{Action, Flags, Resource};
 use crate::auth::Administrator;
 use crate::http::array::{self, Window};
+use crate::http::json::optional_wholes;
 use crate::http::params::Params;
 use crate::http::server::method_not_allowed;
 use crate::http::{Code, Problem};
@@ -91,6 +92,7 @@ struct RoleBody {
     /// 1 to 50 characters; unique.
     role_name: String,
     /// Each with everything that can be granted on it.
+    #[serde(default, deserialize_with = "optional_wholes")]
     permission_ids: Option<Vec<i64>>,
     /// Instead of `permission_ids`: each with the flags given (absent: false), as far as they can be granted.
     permissions: Option<Vec<Grant>>,
@@ -101,6 +103,7 @@ struct RoleChangeBody {
     /// Absent or null: stays.
     role_name: Option<String>,
     /// Replaces the set; permissions that the role has keep their flags. Absent or null: stays.
+    #[serde(default, deserialize_with = "optional_wholes")]
     permission_ids: Option<Vec<i64>>,
     /// Instead of `permission_ids`: each with the flags given (absent: false), as far as they can be granted.
     permissions: Option<Vec<Grant>>,
