@@ -10,6 +10,7 @@ mod reports;
 mod rollup;
 mod routes;
 mod series;
+mod shapes;
 mod store;
 mod transactions;
 
