@@ -372,7 +372,11 @@ fn features(cfg: &mut web::ServiceConfig) {
 /// What the features say of their routes, as one OpenAPI document. Every feature above stands here too; a test asks.
 #[must_use]
 pub fn openapi_document() -> serde_json::Value {
-    openapi::document(vec![
+    openapi::document(feature_documents())
+}
+
+fn feature_documents() -> Vec<utoipa::openapi::OpenApi> {
+    vec![
         auth::Docs::openapi(),
         users::Docs::openapi(),
         admins::Docs::openapi(),
@@ -395,7 +399,7 @@ pub fn openapi_document() -> serde_json::Value {
         receipts::Docs::openapi(),
         messages::Docs::openapi(),
         operations::Docs::openapi(),
-    ])
+    ]
 }
 
 /// The application.
@@ -569,5 +573,28 @@ impl RunningApp {
             clean &= tokio::task::spawn_blocking(move || log.close()).await.is_ok();
         }
         clean
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    #[test]
+    fn no_two_features_document_different_things_by_one_name() {
+        let mut known = HashMap::new();
+        for document in super::feature_documents() {
+            let document = serde_json::to_value(document).unwrap();
+            for (name, schema) in document["components"]["schemas"].as_object().into_iter().flatten() {
+                let before = known.insert(name.clone(), schema.clone());
+                assert!(before.is_none_or(|before| before == *schema), "{name}");
+            }
+            for (path, item) in document["paths"].as_object().into_iter().flatten() {
+                for (method, operation) in item.as_object().into_iter().flatten() {
+                    let id = format!("operation {}", operation["operationId"]);
+                    assert_eq!(known.insert(id.clone(), operation.clone()), None, "{id}: {method} {path}");
+                }
+            }
+        }
     }
 }

@@ -136,6 +136,7 @@ struct RefreshBody {
 }
 
 #[derive(Serialize, ToSchema)]
+#[schema(as = AuthMessage)]
 struct MessageAnswer {
     message: &'static str,
     /// The code, only with `GENCHARGE_DEV_OTP=1` (development).

@@ -71,6 +71,7 @@ pub struct DeleteNotification {
 
 /// What became of it.
 #[derive(Serialize, ToSchema)]
+#[schema(as = NotificationDeleted)]
 pub struct Deleted {
     /// Always `deleted`.
     pub status: &'static str,

@@ -231,6 +231,7 @@ impl From<TransactionRow> for TransactionOut {
 
 /// A customer as administrators see one beside a transaction.
 #[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = TransactionCustomer)]
 pub struct UserResponse {
     /// Full name.
     pub name: Option<String>,
