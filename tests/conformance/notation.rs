@@ -96,9 +96,7 @@ impl Type {
         let wrong =
             |is: bool| if is { Vec::new() } else { vec![format!("{place} is {value}, not {self:?}")] };
         match self {
-            Self::Maybe(kind) if value.is_null() => {
-                kind.faults(shapes, place, value).into_iter().take(0).collect()
-            }
+            Self::Maybe(_) if value.is_null() => Vec::new(),
             Self::Maybe(kind) => kind.faults(shapes, place, value),
             Self::Shape(name) => {
                 let shape = shapes.get(name).unwrap_or_else(|| panic!("{name} is not in shapes.txt"));
