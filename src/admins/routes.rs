@@ -1,5 +1,6 @@
 //! `/admin`: own profile, and managing administrators.
 
+use actix_web::web::Bytes;
 use actix_web::{HttpRequest, HttpResponse, web};
 use gencharge_actors::kernel::PhoneNumber;
 use serde::{Deserialize, Serialize};
@@ -10,6 +11,7 @@ use super::store::{AdminChange, AdminError, Admins, Key, Listing, NewAdmin};
 use crate::access::{Action, Resource};
 use crate::auth::Administrator;
 use crate::http::array::{self, Window};
+use crate::http::json::parse_body;
 use crate::http::params::Params;
 use crate::http::server::method_not_allowed;
 use crate::http::{Code, Faults, Problem};
@@ -164,10 +166,11 @@ async fn own_admin(
 async fn change_own_admin(
     administrator: Administrator,
     admins: web::Data<Admins>,
-    body: web::Json<OwnBody>,
+    body: Bytes,
 ) -> Result<web::Json<AdminOut>, Problem> {
     administrator.require(Resource::AdminMe, Action::Edit)?;
-    let Some(text) = &body.email else { return Ok(web::Json(admins.one(administrator.admin_id).await?)) };
+    let OwnBody { email } = parse_body(&body)?;
+    let Some(text) = &email else { return Ok(web::Json(admins.one(administrator.admin_id).await?)) };
     let email = EmailAddress::parse(text).map_err(|error| Problem::field("email", error.to_string()))?;
     let change = AdminChange { email: Some(email), ..AdminChange::default() };
     Ok(web::Json(admins.change(&administrator, Key::Id(administrator.admin_id.get()), &change).await?))
@@ -218,10 +221,10 @@ async fn list_admins(
 async fn add_admin(
     administrator: Administrator,
     admins: web::Data<Admins>,
-    body: web::Json<NewBody>,
+    body: Bytes,
 ) -> Result<web::Json<AdminOut>, Problem> {
     administrator.require(Resource::Admins, Action::Write)?;
-    let added = admins.add(&administrator, &body.into_inner().checked()?).await?;
+    let added = admins.add(&administrator, &parse_body::<NewBody>(&body)?.checked()?).await?;
     Ok(web::Json(added))
 }
 
@@ -238,10 +241,11 @@ async fn change_admin(
     administrator: Administrator,
     admins: web::Data<Admins>,
     admin_id: web::Path<String>,
-    body: web::Json<ChangeBody>,
+    body: Bytes,
 ) -> Result<web::Json<AdminOut>, Problem> {
     administrator.require(Resource::Admins, Action::Edit)?;
-    let changed = admins.change(&administrator, key(&admin_id)?, &body.into_inner().checked()?).await?;
+    let changed =
+        admins.change(&administrator, key(&admin_id)?, &parse_body::<ChangeBody>(&body)?.checked()?).await?;
     Ok(web::Json(changed))
 }
 

@@ -1,5 +1,6 @@
 //! `/role`: roles, and what there is to be allowed.
 
+use actix_web::web::Bytes;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::{Deserialize, Serialize};
 use utoipa::{OpenApi, ToSchema};
@@ -9,7 +10,7 @@ use super::store::{Listing, RoleError, Roles, Wanted};
 use crate::access::{Action, Flags, Resource};
 use crate::auth::Administrator;
 use crate::http::array::{self, Window};
-use crate::http::json::optional_wholes;
+use crate::http::json::{optional_wholes, parse_body};
 use crate::http::params::Params;
 use crate::http::server::method_not_allowed;
 use crate::http::{Code, Problem};
@@ -179,10 +180,10 @@ async fn list_roles(
 async fn add_role(
     administrator: Administrator,
     roles: web::Data<Roles>,
-    body: web::Json<RoleBody>,
+    body: Bytes,
 ) -> Result<HttpResponse, Problem> {
     administrator.require(Resource::Roles, Action::Write)?;
-    let body = body.into_inner();
+    let body: RoleBody = parse_body(&body)?;
     let wanted = wanted(body.permission_ids, body.permissions)?.unwrap_or(Wanted::Permissions(Vec::new()));
     let role = roles.add(&administrator, name(&body.role_name)?, &wanted).await?;
     Ok(HttpResponse::Created().json(role))
@@ -224,10 +225,10 @@ async fn change_role(
     administrator: Administrator,
     roles: web::Data<Roles>,
     role_id: web::Path<i64>,
-    body: web::Json<RoleChangeBody>,
+    body: Bytes,
 ) -> Result<web::Json<RoleResponse>, Problem> {
     administrator.require(Resource::Roles, Action::Edit)?;
-    let body = body.into_inner();
+    let body: RoleChangeBody = parse_body(&body)?;
     let name = body.role_name.as_deref().map(name).transpose()?;
     let wanted = wanted(body.permission_ids, body.permissions)?;
     Ok(web::Json(roles.change(&administrator, *role_id, name, wanted.as_ref()).await?))
