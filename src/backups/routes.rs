@@ -39,23 +39,24 @@ const ALIASES: [(&str, &str); 5] = [
 /// The routes of this feature. They need `web::Data` of [`Backups`].
 pub fn routes(cfg: &mut web::ServiceConfig) {
     let other = || web::to(method_not_allowed);
+    // The documented paths come first: they name the route.
     cfg.service(
-        web::resource(["/backups/create", "/backup/backup/create"])
+        web::resource(["/backup/backup/create", "/backups/create"])
             .route(web::post().to(create_backup))
             .default_service(other()),
     )
     .service(
-        web::resource(["/backups", "/backup/backup"])
+        web::resource(["/backup/backup", "/backups"])
             .route(web::get().to(list_backups))
             .default_service(other()),
     )
     .service(
-        web::resource(["/backups/{backup_id}", "/backup/backup/{backup_id}"])
+        web::resource(["/backup/backup/{backup_id}", "/backups/{backup_id}"])
             .route(web::delete().to(delete_backup))
             .default_service(other()),
     )
     .service(
-        web::resource(["/backups/{backup_id}/restore", "/backup/backup/{backup_id}/restore"])
+        web::resource(["/backup/backup/{backup_id}/restore", "/backups/{backup_id}/restore"])
             .route(web::post().to(restore_backup))
             .default_service(other()),
     );

@@ -26,17 +26,17 @@ const NEWEST_FIRST: &str = "desc";
 
 /// The routes of this feature. They need `web::Data` of [`Contacts`].
 pub fn routes(cfg: &mut web::ServiceConfig) {
-    // Clients know the misspelt paths.
+    // Clients know the misspelt paths. The documented ones come first: they name the route.
     cfg.service(
-        web::resource(["/contact-from/contacts", "/contact-form/contacts"])
+        web::resource(["/contact-form/contacts", "/contact-from/contacts"])
             .route(web::get().to(contacts))
             .route(web::post().to(contact))
             .default_service(web::to(method_not_allowed)),
     )
     .service(
         web::resource([
-            "/contact-from/contacts/{contact_id}/resolved",
             "/contact-form/contacts/{contact_id}/resolved",
+            "/contact-from/contacts/{contact_id}/resolved",
         ])
         .route(web::patch().to(resolve))
         .default_service(web::to(method_not_allowed)),

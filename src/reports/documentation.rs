@@ -6,6 +6,9 @@ use utoipa::openapi::OpenApi;
 use super::definition::{Kind, Reader, Report, Test};
 use super::definitions::ALL;
 
+/// Values of one list that surely fit into an address.
+const MOST_IN_AN_ADDRESS: u32 = 50;
+
 /// The operations of every report.
 pub fn document() -> OpenApi {
     let paths: Map<String, Value> = ALL
@@ -22,7 +25,11 @@ pub fn document() -> OpenApi {
 fn get(report: &Report) -> Value {
     let parameters: Vec<Value> = fields(report)
         .into_iter()
-        .map(|(name, schema, description)| {
+        .map(|(name, mut schema, description)| {
+            // More do not fit into an address; a body takes them.
+            if let Some(most) = schema.get_mut("maxItems") {
+                *most = json!(MOST_IN_AN_ADDRESS);
+            }
             json!({ "name": name, "in": "query", "required": false, "schema": schema, "description": description })
         })
         .collect();
