@@ -7,7 +7,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use gencharge_actors::kernel::{Clock, KeyScope, Random, UserId};
 use gencharge_actors::wallet::{Command, Fund, Order, Wallets};
 use serde_json::json;
-use utoipa::OpenApi;
+use utoipa::{OpenApi, ToSchema};
 
 use super::book::PartnerBook;
 use super::shape::{
@@ -23,7 +23,9 @@ use crate::http::page::Page;
 use crate::http::params::Params;
 use crate::http::server::method_not_allowed;
 use crate::http::{Code, Problem};
-use crate::transactions::{Listing, TransactionLists, TransactionOut, TransactionRow};
+use crate::transactions::{
+    Listing, TransactionListResponse, TransactionLists, TransactionOut, TransactionRow,
+};
 use crate::wallet::PgWalletStore;
 
 /// The part of the system, in the audit log.
@@ -113,6 +115,21 @@ impl From<PartnerError> for Problem {
     }
 }
 
+/// A page of partners.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes the list, which is written row by row")]
+struct PartnerList {
+    partners: Vec<PartnerOut>,
+    /// Over all pages.
+    total: i64,
+    page: u32,
+    size: u32,
+    /// In all.
+    pages: i64,
+    /// Always null: partners are read page by page.
+    next_cursor: Option<String>,
+}
+
 /// Partners, by name
 #[utoipa::path(get, path = "/partners", tag = "Partners", security(("bearer" = [])),
     params(
@@ -121,7 +138,7 @@ impl From<PartnerError> for Problem {
         ("page" = Option<u32>, Query, description = "1 is the first", minimum = 1),
         ("size" = Option<u32>, Query, description = "rows on a page (50)", minimum = 1, maximum = 500),
     ),
-    responses((status = 200, description = "`partners`, with `total`, `page`, `size`, `pages`", body = Vec<PartnerOut>),
+    responses((status = 200, body = PartnerList),
         (status = 403, description = "forbidden: needs Partners:read")))]
 async fn partners(
     request: HttpRequest,
@@ -265,8 +282,7 @@ async fn fund(
         ("page" = Option<u32>, Query, description = "1 is the first", minimum = 1),
         ("size" = Option<u32>, Query, description = "rows on a page (10); 0 is everything", maximum = 10000),
         ("cursor" = Option<String>, Query, description = "a next_cursor, instead of page")),
-    responses((status = 200, description = "`transactions`, with `total`, `page`, `size`, `pages`, `next_cursor`",
-            body = Vec<TransactionOut>),
+    responses((status = 200, body = TransactionListResponse),
         (status = 403, description = "forbidden: needs Partners:read"), (status = 404, description = "not_found")))]
 async fn transactions(
     request: HttpRequest,

@@ -7,6 +7,6 @@ pub mod shape;
 mod store;
 
 pub use listing::Listing;
-pub use routes::{Docs, routes};
+pub use routes::{Docs, TransactionListResponse, routes};
 pub use service::TransactionLists;
 pub use shape::{TransactionOut, TransactionRow};
