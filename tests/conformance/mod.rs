@@ -57,10 +57,18 @@ fn the_table_has_all_109_operations_in_15_domains() {
 #[test]
 fn the_documentation_has_every_operation_at_its_path() {
     let document = gencharge::app::openapi_document();
-    let known = |(method, path): &(String, String)| !document["paths"][path][method.to_lowercase()].is_null();
+    let documented: HashSet<(String, &str)> = document["paths"]
+        .as_object()
+        .unwrap()
+        .iter()
+        .flat_map(|(path, item)| {
+            let methods = item.as_object().unwrap().keys();
+            methods.map(move |method| (method.to_uppercase(), path.trim_end_matches('/')))
+        })
+        .collect();
     for operation in operations() {
         let own = (operation.method.clone(), operation.path.clone());
-        assert!(known(&own), "{own:?}");
+        assert!(!document["paths"][&own.1][own.0.to_lowercase()].is_null(), "{own:?}");
         let security = &document["paths"][&own.1][own.0.to_lowercase()]["security"];
         let needed = match &operation.who {
             Who::Anyone => None,
@@ -74,8 +82,7 @@ fn the_documentation_has_every_operation_at_its_path() {
         }
         // Administrators by number: the same path with another word in its braces.
         for other in operation.also.iter().filter(|(_, path)| !path.ends_with("{phone_number}")) {
-            let slash = |path: &str| path.trim_end_matches('/').to_owned();
-            assert!(slash(&other.1) == slash(&own.1) || known(other), "{other:?}");
+            assert!(documented.contains(&(other.0.clone(), other.1.trim_end_matches('/'))), "{other:?}");
         }
     }
 }
@@ -94,7 +101,7 @@ fn nobody_else_gets_in() {
             };
             for (method, path) in operation.ways() {
                 for (stranger, status) in strangers {
-                    let path = path.replace(['{', '}'], "");
+                    let path = with_ones(&path);
                     let mut request = world.app.request(method.parse().unwrap(), &path);
                     if !stranger.is_empty() {
                         request = request.bearer_auth(world.token(stranger).await);
@@ -109,6 +116,14 @@ fn nobody_else_gets_in() {
             faults
         },
     );
+}
+
+/// The path with 1 in the place of each of its parts.
+fn with_ones(path: &str) -> String {
+    match path.split_once('{') {
+        Some((before, rest)) => format!("{before}1{}", with_ones(rest.split_once('}').unwrap().1)),
+        None => path.to_owned(),
+    }
 }
 
 #[test]

@@ -84,7 +84,7 @@ impl Type {
             Self::Fields(fields(inner))
         } else if PLAIN.contains(&text) {
             Self::Plain(text.to_owned())
-        } else if text.starts_with(char::is_uppercase) && !text.contains('|') && text.len() > 3 {
+        } else if text.starts_with(char::is_uppercase) && !text.contains('|') {
             Self::Shape(text.to_owned())
         } else {
             Self::Words(text.split('|').map(str::to_owned).collect())
