@@ -13,18 +13,20 @@ use crate::support::eventually;
 
 const SUPER_ADMIN: &str = "9000000001";
 
-/// Method and path of every documented operation.
+/// Method and path of every documented operation, without former paths, and without slashes at the end: they mean nothing.
 fn documented() -> BTreeSet<(String, String)> {
     let document = openapi_document();
     let paths = document["paths"].as_object().unwrap();
     let operations = paths.iter().flat_map(|(path, item)| {
-        let methods = item.as_object().unwrap().keys();
-        methods.map(move |method| (method.to_uppercase(), path.clone()))
+        let current =
+            item.as_object().unwrap().iter().filter(|(_, operation)| operation["deprecated"] != true);
+        current.map(move |(method, _)| (method.to_uppercase(), path.trim_end_matches('/').to_owned()))
     });
     operations.collect()
 }
 
-/// Method and path of every route in the features' sources: in each `pub fn routes`, a path stands before its methods.
+/// Method and path of every route in the features' sources: in each `pub fn routes`, a path stands before its methods. Of
+/// several paths of one route the first is documented.
 fn mounted() -> BTreeSet<(String, String)> {
     let mut found = BTreeSet::new();
     let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
@@ -44,8 +46,14 @@ fn mounted() -> BTreeSet<(String, String)> {
 }
 
 fn routes_in(body: &str, found: &mut BTreeSet<(String, String)>) {
+    let mut first = None;
     for part in body.split("\"/").skip(1) {
         let (path, rest) = part.split_once('"').unwrap();
+        let path = first.take().unwrap_or(path);
+        if rest.chars().all(|character| character == ',' || character.is_whitespace()) {
+            first = Some(path);
+            continue;
+        }
         for method in ["get", "post", "put", "patch", "delete"] {
             if rest.contains(&format!("web::{method}()")) {
                 found.insert((method.to_uppercase(), format!("/{path}")));
