@@ -12,8 +12,6 @@ pub fn extractors(cfg: &mut web::ServiceConfig) {
         .app_data(
             web::JsonConfig::default()
                 .limit(BODY_LIMIT)
-                // Some clients name no type.
-                .content_type_required(false)
                 .error_handler(|error, _| json_problem(&error).into()),
         )
         .app_data(
