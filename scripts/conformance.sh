@@ -89,5 +89,9 @@ run customer -H "Authorization: Bearer $customer" --exclude-operation-id delete_
 run administrator -H "Authorization: Bearer $administrator"
 run nobody
 
-grep -m 5 -E '"level":"ERROR"| ERROR ' "$home/server.log" >&2 && { say "the server logged errors"; code=1; }
+# A request that is no HTTP is the sender's error, and logged as one by the HTTP server.
+if grep ' ERROR ' "$home/server.log" | grep -v 'request parse error' >&2; then
+    say "the server logged errors"
+    code=1
+fi
 exit "$code"
