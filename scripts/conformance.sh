@@ -8,7 +8,7 @@
 # addresses are in MONGODB_URL, REDIS_URL and AMQP_URL.
 set -euo pipefail
 
-binary=${1:?the gencharge binary is missing} seconds=${2:-90}
+binary=$(realpath -- "${1:?the gencharge binary is missing}") seconds=${2:-90}
 schemathesis_version=4.32.5 validator_version=0.9.0
 
 say() { printf 'conformance: %s\n' "$*" >&2; }
@@ -64,6 +64,7 @@ until listening "$port"; do
 done
 
 base=http://127.0.0.1:$port
+cd "$home" # where schemathesis keeps its notes
 "$tools/bin/python" - "$base/openapi.json" "$home/openapi.json" <<'PYTHON'
 import sys, urllib.request
 open(sys.argv[2], "wb").write(urllib.request.urlopen(sys.argv[1]).read())
