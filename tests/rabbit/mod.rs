@@ -4,3 +4,4 @@ mod commands;
 mod definitions;
 mod events;
 mod parking;
+mod same;
