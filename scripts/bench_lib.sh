@@ -176,7 +176,9 @@ process_ticks() {
 cpu_now() {
     local pid stat ticks parent_of_process postmaster sum=0
     for pid in "${apps[@]}"; do
-        ((pid == 0)) || { process_ticks "$pid" && ((sum += ticks)) || true; }
+        ((pid != 0)) || continue
+        process_ticks "$pid"
+        sum=$((sum + ticks))
     done
     app_ms=$((sum * 1000 / ticks_per_s))
     read -r postmaster <"$cluster/postmaster.pid"
@@ -303,8 +305,7 @@ broker_now() {
         # shellcheck disable=SC2207
         all+=($(cat "/proc/$pid/task/$pid/children" 2>/dev/null || true))
         process_ticks "$pid"
-        ((sum += ticks)) || true
-        ((index += 1))
+        sum=$((sum + ticks)) index=$((index + 1))
     done
     broker_ms=$((sum * 1000 / ticks_per_s))
 }

@@ -17,8 +17,11 @@ free_port() {
 await_port() {
     local waited=0
     until listening 127.0.0.1 "$2"; do
-        kill -0 "$3" 2>/dev/null && ((waited += 1)) && ((waited < 600)) ||
-            { say "$1 did not start:"; tail -n 20 "$4" >&2 || true; return 1; }
+        if ! kill -0 "$3" 2>/dev/null || ((++waited > 600)); then
+            say "$1 did not start:"
+            tail -n 20 "$4" >&2 || true
+            return 1
+        fi
         sleep 0.1
     done
 }
