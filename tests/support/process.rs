@@ -93,3 +93,9 @@ pub async fn healthy(address: &str) {
     })
     .await;
 }
+
+/// A number of `/metrics`.
+pub async fn metric(http: &reqwest::Client, address: &str, name: &str) -> Option<u64> {
+    let text = http.get(format!("http://{address}/metrics")).send().await.ok()?.text().await.ok()?;
+    text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
+}

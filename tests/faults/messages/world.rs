@@ -12,7 +12,7 @@ use crate::support::cluster::Cluster;
 use crate::support::folder::TempFolder;
 use crate::support::money::verify_all;
 use crate::support::own_broker::OwnBroker;
-use crate::support::process::{Running, free_port, gencharge, healthy, succeed};
+use crate::support::process::{Running, free_port, gencharge, healthy, metric, succeed};
 use crate::support::{eventually, eventually_every};
 
 /// How long anything may take that does not depend on how much there is to do.
@@ -134,9 +134,7 @@ impl World {
 
     /// A number of `/metrics`.
     pub async fn metric(&self, name: &str) -> Option<u64> {
-        let answer = self.http.get(format!("http://{}/metrics", self.address)).send().await.ok()?;
-        let text = answer.text().await.ok()?;
-        text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
+        metric(&self.http, &self.address, name).await
     }
 
     /// Demands one answer to each of so many events, done and delivered, and that nothing waits or was set aside.
