@@ -143,6 +143,12 @@ fn what_nobody_can_do_is_set_aside_whole_with_its_reason_and_the_queue_goes_on()
         desk.bad("unsupported_media_type", plain, good("12").to_string().as_bytes()).await;
         desk.all_set_aside().await;
 
+        // The partner's queue is made with the first answer.
+        eventually("the first answer", PATIENCE, async || {
+            let waiting = "SELECT count(*) FROM outbox_batches WHERE delivered_at IS NULL";
+            (app.count(waiting).await == 0).then_some(())
+        })
+        .await;
         // Without money, and with: both are told, neither is set aside.
         let results = broker.topology.results_of("guest").unwrap();
         let code = |answer: &Value| (answer["type"].clone(), answer["data"]["code"].clone());
