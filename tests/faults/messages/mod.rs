@@ -60,14 +60,8 @@ async fn every_message_has_one_outcome_whatever_is_killed() {
     let Some(mut world) = World::new("messages", events.div_ceil(EACH)).await else { return };
     world.partner(events * 300).await;
     let (url, customers) = (world.broker.url(), world.customers.clone());
-    let confirmed = Arc::new(AtomicUsize::new(0));
-    let began = Instant::now();
-    let publisher = {
-        let confirmed = Arc::clone(&confirmed);
-        tokio::spawn(async move { publish(&url, &customers, events, &confirmed).await })
-    };
-    let (published, ()) = join(publisher, interfere(&mut world, events)).await;
-    published.unwrap();
+    let (confirmed, began) = (AtomicUsize::new(0), Instant::now());
+    join(publish(&url, &customers, events, &confirmed), interfere(&mut world, events)).await;
     let wanted = i64::try_from(events).unwrap();
     let limit = patience_for(events);
     world.until("an answer to every event", limit, TOLD, |told| told >= wanted).await;
