@@ -67,6 +67,7 @@ async fn order(http: &reqwest::Client, address: &str, customer: &Customer, key: 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_streams_cost_little_and_each_hears_within_a_second() {
     assert!(open_files::raise_limit().is_none_or(|limit| limit > 2 * 1_024), "too few files may be open");
+    gencharge::platform::tls::use_ring();
     let folder = TempFolder::new("crowd");
     let (data, tokens) = (folder.path().join("data"), folder.path().join("tokens"));
     let users = STREAMS.to_string();
@@ -80,7 +81,6 @@ async fn a_thousand_streams_cost_little_and_each_hears_within_a_second() {
     serve.env("GENCHARGE_BIND", &address);
     let mut app = Running::start(serve);
     healthy(&address).await;
-    gencharge::platform::tls::use_ring();
     let http = reqwest::Client::new();
     // Everything that is made with the first order is there before the count begins.
     order(&http, &address, &customers[0], "warm").await;

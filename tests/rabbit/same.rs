@@ -133,8 +133,8 @@ async fn quiet(app: &TestApp, token: &str) -> Vec<Value> {
     .await
 }
 
-/// In the order of their times, with names of their own for what has a number from a sequence: processes draw those in
-/// blocks.
+/// In the order of their times, with names of their own for what has a number from a sequence, which processes draw in
+/// blocks, and for sessions, whose names are random.
 fn told(mut all: Vec<Value>, names: &mut Names) -> Vec<Value> {
     let moment = |value: &Value| {
         let at = value.get("time").or_else(|| value.get("created_at"));
@@ -169,7 +169,8 @@ impl Names {
         match value {
             Value::Object(fields) => {
                 for (name, value) in fields {
-                    if Self::NUMBERED.contains(&name.as_str()) && !value.is_null() {
+                    let session = value.as_str().is_some_and(|text| text.starts_with("session/"));
+                    if session || Self::NUMBERED.contains(&name.as_str()) && !value.is_null() {
                         let next = self.0.len();
                         let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
                         *value = json!(format!("no {}", self.0.entry(text).or_insert(next)));
