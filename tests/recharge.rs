@@ -60,8 +60,11 @@ fn a_full_mailbox_refuses_at_once_and_what_it_took_is_done() {
             .await
             .unwrap();
         let body = recharge(ASHA, 1);
-        let order =
-            async |number: usize| app.order(SUBSCRIBE, &token, &format!("full-{number}"), &body).await;
+        // One type of future, by whichever way it is made: an async closure has one for each.
+        let order = |number: usize| {
+            let (token, body) = (&token, &body);
+            async move { app.order(SUBSCRIBE, token, &format!("full-{number}"), body).await }
+        };
         let mut answers = FuturesUnordered::from_iter([order(0)]);
         let waits = async || {
             let sql = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
