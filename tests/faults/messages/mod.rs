@@ -22,8 +22,7 @@ use partner::{EACH, publish};
 use world::{LOOK, PATIENCE, TOLD, WAITING, World, post};
 
 /// Notices of recharges that somebody else paid.
-const RECHARGED: &str =
-    "SELECT count(*) FROM notifications WHERE document::jsonb->>'description' LIKE 'Your number % was recharged%'";
+const RECHARGED: &str = "SELECT count(*) FROM notifications WHERE document::jsonb->>'description' LIKE 'Your number % was recharged%'";
 /// The age of the oldest event that is not delivered.
 const LAG: &str = "gencharge_outbox_lag_milliseconds";
 
