@@ -11,8 +11,8 @@ help() {
     cat <<'TEXT'
 ./dev bench [--quick] [--transactions N] [--history-first] [--output FILE] [--set NAME=VALUE]...
 
-Measures recharges, reads and sign-ins over HTTP beside pgbench, and writes docs/performance.md (about 12 minutes; end
-other programs first: server, PostgreSQL and load generator share the cores).
+Measures recharges, reads and sign-ins over HTTP beside pgbench, and recharges by message where there is RabbitMQ, and
+writes docs/performance.md (about 13 minutes; end other programs first: server, PostgreSQL and load generator share the cores).
 
 --quick            a tenth of the time and of the stored transactions; prints, and writes only with --output
 --transactions N   transactions stored before the own ones are read (10,000,000; quick: 1,000,000)
@@ -43,10 +43,10 @@ while (($#)); do
 done
 
 if ((quick)); then
-    users=20000 pgbench_s=6 warm_s=1 peak_s=5 sustained_s=10 pair_s=5 read_s=4 need_gb=8
+    users=20000 pgbench_s=6 warm_s=1 peak_s=5 sustained_s=10 pair_s=5 read_s=4 messages=20000 need_gb=8
     transactions=${transactions:-1000000}
 else
-    users=100000 pgbench_s=30 warm_s=3 peak_s=10 sustained_s=60 pair_s=15 read_s=10 need_gb=30
+    users=100000 pgbench_s=30 warm_s=3 peak_s=10 sustained_s=60 pair_s=15 read_s=10 messages=200000 need_gb=30
     transactions=${transactions:-10000000}
     output=${output:-$repository/docs/performance.md}
 fi
@@ -55,7 +55,7 @@ for name in "${extra[@]}"; do
     [[ $name == GENCHARGE_*=* ]] || fail "--set $name: give GENCHARGE_NAME=VALUE"
 done
 [[ -z $output || $output == /* ]] || output=$PWD/$output
-shared_wallets=10000
+shared_wallets=10000 warm_messages=2000
 base_port=${GENCHARGE_BENCH_PORT:-18080}
 bin=${GENCHARGE_BENCH_BIN_DIR:-} prebuilt=${GENCHARGE_BENCH_BIN_DIR:+1}
 parent=${GENCHARGE_BENCH_DIR:-/var/tmp}
@@ -161,6 +161,27 @@ store_history() {
     say "$((SECONDS - begun)) s"
 }
 
+# Recharges that a partner asks for by message: the broker, the application and the publisher on the same cores.
+measure_messages() {
+    if [[ ! -x $rabbitmq_server ]]; then
+        say "--- recharges by message: not measured, there is no RabbitMQ ($rabbitmq_server)"
+        return
+    fi
+    step "recharges by message, $messages of them"
+    stop_app 0
+    start_rabbitmq "$home/rabbitmq" || fail "RabbitMQ did not start"
+    start_app 0 "AMQP_URL=$rabbitmq_url"
+    make_partner $(((messages + warm_messages) * 300))
+    write_messages "$home/messages" 0 "$warm_messages"
+    publish "$home/messages" "$warm_messages"
+    until_committed "$warm_messages" 60
+    until_told 60
+    measure_published "$messages"
+    stop_app 0
+    end_rabbitmq
+    start_app 0
+}
+
 # (d)
 measure_reads() {
     warm_up get 64 --path /plans/public/all
@@ -195,6 +216,7 @@ prepare
 measure_pgbench
 measure_recharges
 measure_pair
+measure_messages
 ((history_first)) || store_history
 measure_reads
 check_everything

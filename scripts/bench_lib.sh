@@ -1,5 +1,6 @@
 # shellcheck shell=bash
-# What bench.sh is made of: the fresh folder and its end, the servers, bounded commands, CPU times, the outbox's lag, load.
+# What bench.sh is made of: the fresh folder and its end, the servers, bounded commands, CPU times, the outbox's lag, load,
+# messages.
 # Read by bench.sh, which sets: bin, base_port, settings, socket's cluster (find_cluster), warm_s.
 # shellcheck disable=SC2154,SC2034
 
@@ -7,6 +8,10 @@ say() { printf '%s\n' "$*" >&2; }
 fail() { say "bench: $*"; exit 1; }
 step() { say "--- $* (at $((SECONDS / 60)):$(printf %02d $((SECONDS % 60))))"; }
 
+# shellcheck source=scripts/servers.sh
+. "$here/servers.sh"
+
+rabbitmq_pid=0 # process id
 home="" socket="" cluster="" cluster_home="" failures=0 metrics_lag_seen=""
 apps=(0 0) # process ids
 deadline=900 # for everything but the build, in seconds
@@ -57,10 +62,10 @@ clean_up() {
     if [[ -n $home && -d $home ]]; then
         : >"$home/stop"
         for pid in $(jobs -p); do
-            [[ " ${apps[*]} " == *" $pid "* ]] || kill -TERM "$pid" 2>/dev/null || true
+            [[ " ${apps[*]} $rabbitmq_pid " == *" $pid "* ]] || kill -TERM "$pid" 2>/dev/null || true
         done
         for pid in $(jobs -p); do
-            [[ " ${apps[*]} " == *" $pid "* ]] || end_process "$pid" 40
+            [[ " ${apps[*]} $rabbitmq_pid " == *" $pid "* ]] || end_process "$pid" 40
         done
         [[ -z $cluster || ! -f $cluster/postmaster.pid ]] || read -r postmaster <"$cluster/postmaster.pid" || true
         for pid in "${apps[1]}" "${apps[0]}"; do
@@ -69,6 +74,7 @@ clean_up() {
         for pid in "${apps[1]}" "${apps[0]}"; do
             ((pid == 0)) || end_process "$pid" 60
         done
+        end_rabbitmq
         if [[ -n $postmaster ]] && is_postmaster "$postmaster"; then
             kill -INT "$postmaster" 2>/dev/null || true
             end_process "$postmaster" 30
@@ -114,16 +120,14 @@ tool_with() {
 
 sql() { "$PG_BIN/psql" -X -q -A -t -v ON_ERROR_STOP=1 -h "$socket" -U gencharge -d "$1" -c "$2"; }
 
-listening() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
-
-# start_app 0|1
+# start_app 0|1 [SETTING]...
 start_app() {
     local port=$((base_port + $1)) waited=0
-    ! listening "$port" || fail "port $port is taken: choose another with GENCHARGE_BENCH_PORT"
-    env -C "$home" "${settings[@]}" "GENCHARGE_BIND=127.0.0.1:$port" "GENCHARGE_ACCESS_LOG=$home/access-$1.log" \
-        "$bin/gencharge" serve >"$home/app-$1.log" 2>&1 &
+    ! listening 127.0.0.1 "$port" || fail "port $port is taken: choose another with GENCHARGE_BENCH_PORT"
+    env -C "$home" "${settings[@]}" "${@:2}" "GENCHARGE_BIND=127.0.0.1:$port" \
+        "GENCHARGE_ACCESS_LOG=$home/access-$1.log" "$bin/gencharge" serve >>"$home/app-$1.log" 2>&1 &
     apps[$1]=$!
-    until listening "$port"; do
+    until listening 127.0.0.1 "$port"; do
         kill -0 "${apps[$1]}" 2>/dev/null || fail "the server ended at its start"
         ((waited++ < 600)) || fail "the server does not listen after 60 s"
         sleep 0.1
@@ -172,7 +176,9 @@ process_ticks() {
 cpu_now() {
     local pid stat ticks parent_of_process postmaster sum=0
     for pid in "${apps[@]}"; do
-        ((pid == 0)) || { process_ticks "$pid" && ((sum += ticks)) || true; }
+        ((pid != 0)) || continue
+        process_ticks "$pid"
+        sum=$((sum + ticks))
     done
     app_ms=$((sum * 1000 / ticks_per_s))
     read -r postmaster <"$cluster/postmaster.pid"
@@ -238,11 +244,11 @@ lag_end() {
     ! grep -q '^metrics' "$home/lag" || metrics_lag_seen=1
 }
 
-# Waits until everything is delivered, so that no measurement pays for the one before it. Sets drain_ms.
+# drain [SECONDS]: waits until everything is delivered, so that no measurement pays for the one before it. Sets drain_ms.
 drain() {
-    local begun=${EPOCHREALTIME/[.,]/} waited=0
+    local begun=${EPOCHREALTIME/[.,]/} waited=0 patience=${1:-60}
     until [[ $(sql gencharge "SELECT NOT EXISTS (SELECT FROM outbox_batches WHERE delivered_at IS NULL AND parked_at IS NULL)") == t ]]; do
-        ((waited++ < 300)) || fail "the outbox is not empty a minute after the load ended"
+        ((waited++ < patience * 5)) || fail "the outbox is not empty $patience s after the load ended"
         sleep 0.2
     done
     drain_ms=$(((${EPOCHREALTIME/[.,]/} - begun) / 1000))
@@ -289,6 +295,114 @@ measure() {
     record_load "$id" "$name" "$3" "$id"
 }
 
+# --- messages ----------------------------------------------------------------------------------------------------
+
+# Sets broker_ms to the CPU time that the broker has used so far: the process that was started is a script, whose children count.
+broker_now() {
+    local pid ticks parent_of_process sum=0 index=0 all=("$rabbitmq_pid")
+    while ((index < ${#all[@]})); do
+        pid=${all[index]}
+        # shellcheck disable=SC2207
+        all+=($(cat "/proc/$pid/task/$pid/children" 2>/dev/null || true))
+        process_ticks "$pid"
+        sum=$((sum + ticks)) index=$((index + 1))
+    done
+    broker_ms=$((sum * 1000 / ticks_per_s))
+}
+
+end_rabbitmq() {
+    ((rabbitmq_pid == 0)) || { kill -TERM "$rabbitmq_pid" 2>/dev/null || true; end_process "$rabbitmq_pid" 30; }
+    rabbitmq_pid=0
+    end_epmd
+}
+
+# post PATH TOKEN KEY BODY: sets `answer` to the JSON of a success.
+post() {
+    exec 3<>"/dev/tcp/127.0.0.1/$base_port"
+    printf 'POST %s HTTP/1.1\r\nHost: bench\r\nConnection: close\r\nContent-Type: application/json\r\nAuthorization: Bearer %s\r\nIdempotency-Key: %s\r\nContent-Length: %d\r\n\r\n%s' \
+        "$1" "$2" "$3" "${#4}" "$4" >&3
+    answer=$(timeout 20 cat <&3) || true
+    exec 3>&-
+    [[ $answer == 'HTTP/1.1 2'* ]] || fail "$1 answered: $answer"
+    answer=${answer##*$'\r\n\r\n'}
+}
+
+# field NAME: the first text or number of that name in `answer`.
+field() { grep -o "\"$1\":\"\?[^\",}]*" <<<"$answer" | sed -n '1s/.*:"\?//p'; }
+
+# make_partner RUPEES: the broker's user as a partner. Sets partner_id.
+make_partner() {
+    local phone=9000000001 token
+    post /auth/login "" otp "{\"phone_number\":\"$phone\"}"
+    post /auth/verify-otp-login "" login "{\"phone_number\":\"$phone\",\"otp\":\"$(field dev_otp)\"}"
+    token=$(field access_token)
+    post /partners "$token" partner '{"name":"Bench","broker_user":"guest","permissions":{"recharge":true,"wallet_topup":true}}'
+    partner_id=$(field partner_id)
+    post "/partners/$partner_id/funding" "$token" funding "{\"amount\":$1}"
+}
+
+# write_messages FILE FIRST COUNT: recharges, one a line, for the customers in turn.
+write_messages() {
+    awk -v first="$2" -v count="$3" '
+        { phone[NR] = substr($1, length($1) - 9) }
+        END { for (i = first; i < first + count; i++) printf "{\"specversion\":\"1.0\",\"id\":\"bench-%d\",\"source\":\"/bench\",\"type\":\"gencharge.recharge.requested.v1\",\"data\":{\"phone_number\":\"%s\",\"plan_id\":1}}\n", i, phone[i % NR + 1] }
+    ' "$home/tokens" >"$1"
+}
+
+# Waits in the database until the partner has paid for so many recharges.
+until_committed() {
+    bounded "$2" "$PG_BIN/psql" -X -q -h "$socket" -U gencharge -d gencharge -v ON_ERROR_STOP=1 -c "DO \$\$ BEGIN
+        WHILE (SELECT recharges FROM wallets WHERE wallet_id = $partner_id) < $1 LOOP COMMIT; PERFORM pg_sleep(0.02); END LOOP; END \$\$"
+}
+
+# publish FILE COUNT: all of them, confirmed by the broker.
+publish() {
+    timeout --kill-after=10 200 env -C "$home" "${settings[@]}" "AMQP_URL=$rabbitmq_url" GENCHARGE_LOG=warn \
+        "$bin/gencharge" publish --file "$1" >"$home/published" || fail "not every message was taken"
+    [[ $(grep -c '^confirmed' "$home/published") == "$2" ]] || fail "not every message was confirmed"
+}
+
+# until_told SECONDS: until the outbox and the queues of events are empty. Sets drain_ms.
+until_told() {
+    local begun=${EPOCHREALTIME/[.,]/} waited=0 depth
+    drain "$1"
+    while :; do
+        exec 3<>"/dev/tcp/127.0.0.1/$base_port"
+        printf 'GET /metrics HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n' >&3
+        depth=$(timeout 10 sed -n 's/^gencharge_actor_gauge{actor="consumer-[a-z-]*",gauge="depth"} \([0-9]*\).*/\1/p' <&3 | awk '{ sum += $1 } END { print NR ? sum + 0 : -1 }')
+        exec 3>&-
+        ((depth != 0)) || break
+        ((waited++ < $1 * 2)) || fail "the queues of events are not empty $1 s after the outbox is"
+        sleep 0.5
+    done
+    told_ms=$(((${EPOCHREALTIME/[.,]/} - begun) / 1000))
+}
+
+# measure_published COUNT: one line in results.tsv, without quantiles, as nobody waits for an answer.
+measure_published() {
+    local begun broker_begin committed_us
+    write_messages "$home/messages" 1000000 "$1"
+    lag_begin
+    cpu_begin
+    broker_now
+    broker_begin=$broker_ms
+    begun=${EPOCHREALTIME/[.,]/}
+    publish "$home/messages" "$1" &
+    loads+=("$!")
+    until_committed "$(($1 + warm_messages))" 240 || fail "the messages were not committed in time"
+    committed_us=$((${EPOCHREALTIME/[.,]/} - begun))
+    end_loads
+    cpu_end
+    broker_now
+    lag_end
+    until_told 240
+    messages_broker_us=$(((broker_ms - broker_begin) * 1000 / $1))
+    printf 'messages\trecharges by message, published to committed\t1\t%s\t%s\t\t\t0\t%s\t%s\t%s\t%s\t%s\n' "$1" \
+        "$(($1 * 1000000 / committed_us))" "$app_used" "$postgres_used" "$children_used" "$lag_ms" "$drain_ms" >>"$home/results.tsv"
+    show_last
+    say "    the broker used $messages_broker_us us of CPU for a message; customers and administrators told $((told_ms / 1000)) s after"
+}
+
 # number FIELD FILE: a number of the load generator's report; the first of that name.
 number() { grep -o "\"$1\":[0-9.]*" "$2" | sed -n '1s/.*://p'; }
 
@@ -324,7 +438,7 @@ record_pgbench() {
 show_last() {
     local line
     line=$(tail -n 1 "$home/results.tsv")
-    awk -F'\t' '{ printf "    %d ops/s, p50 %.1f ms, p99 %.1f ms, %d failed%s\n", $5, $6, $7, $8,
+    awk -F'\t' '{ printf "    %d ops/s%s, %d failed%s\n", $5, $6 == "" ? "" : sprintf(", p50 %.1f ms, p99 %.1f ms", $6, $7), $8,
         $12 == "" ? "" : sprintf(", outbox lag at most %.1f s, empty %.1f s after", $12 / 1000, $13 / 1000) }' <<<"$line" >&2
     failures=$((failures + $(cut -f 8 <<<"$line")))
 }

@@ -75,7 +75,7 @@ def main():
              "data": {"phone_number": CUSTOMER, "plan_id": 1}}
     properties = pika.BasicProperties(content_type="application/cloudevents+json", delivery_mode=2, user_id=user,
                                       message_id=ident)
-    channel.basic_publish(PREFIX + ".commands", event["type"], json.dumps(event), properties, mandatory=True)
+    channel.basic_publish(PREFIX + ".commands", "recharge.requested", json.dumps(event), properties, mandatory=True)
     print("published", ident)
 
     def answered():

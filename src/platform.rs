@@ -3,6 +3,7 @@
 pub mod bus;
 pub mod data_folder;
 pub mod documents;
+pub mod open_files;
 pub mod pdf;
 pub mod postgres;
 pub mod redis;

@@ -60,6 +60,7 @@ fn a_full_mailbox_refuses_at_once_and_what_it_took_is_done() {
             .await
             .unwrap();
         let body = recharge(ASHA, 1);
+        // One type of future, by whichever way it is made: an async closure has one for each.
         let order = |number: usize| {
             let (token, body) = (&token, &body);
             async move { app.order(SUBSCRIBE, token, &format!("full-{number}"), body).await }

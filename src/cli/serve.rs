@@ -10,10 +10,13 @@ use super::people::prepare_access;
 use super::{Failure, in_terminal, open_database, received, stop_requested, stopped};
 use crate::app::{App, Parts};
 use crate::config::{Config, secret_key};
+use crate::platform::open_files;
 use crate::platform::postgres::Database;
 
 /// Runs until told to stop, or until the server ends by itself, which is a failure.
 pub(super) async fn run(config: Config) -> Result<ExitCode, Failure> {
+    let open_files = open_files::raise_limit();
+    tracing::debug!(open_files, "files and connections that may be open");
     let mut stop = std::pin::pin!(stop_requested()?);
     let rotate = if in_terminal() { None } else { Some(signal(SignalKind::hangup())?) };
     let Some(database) = open_database(&config, stop.as_mut()).await? else { return Ok(stopped()) };

@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use gencharge_actors::messages::ReplayError;
 use serde::Serialize;
-use utoipa::{OpenApi, ToSchema};
+use utoipa::{IntoParams, IntoResponses, OpenApi, ToSchema};
 
 use super::store::{ParkedBatch, ParkedMessage, SetAside, Wanted};
 use crate::access::{Action, Resource};
@@ -25,25 +25,14 @@ const MAX_WORD: usize = 255;
 
 /// The routes of this feature. They need `web::Data` of [`SetAside`].
 pub fn routes(cfg: &mut web::ServiceConfig) {
-    let refused = || web::to(method_not_allowed);
-    cfg.service(web::resource("/messages/parked").route(web::get().to(list)).default_service(refused()))
+    let at = |path: &str| web::resource(path).default_service(web::to(method_not_allowed));
+    cfg.service(at("/messages/parked").route(web::get().to(list)))
         .service(
-            web::resource("/messages/parked/{parked_id}")
-                .route(web::get().to(one))
-                .route(web::delete().to(discard))
-                .default_service(refused()),
+            at("/messages/parked/{parked_id}").route(web::get().to(one)).route(web::delete().to(discard)),
         )
-        .service(
-            web::resource("/messages/parked/{parked_id}/replay")
-                .route(web::post().to(replay))
-                .default_service(refused()),
-        )
-        .service(web::resource("/messages/outbox").route(web::get().to(batches)).default_service(refused()))
-        .service(
-            web::resource("/messages/outbox/{batch_id}/replay")
-                .route(web::post().to(put_back))
-                .default_service(refused()),
-        );
+        .service(at("/messages/parked/{parked_id}/replay").route(web::post().to(replay)))
+        .service(at("/messages/outbox").route(web::get().to(batches)))
+        .service(at("/messages/outbox/{batch_id}/replay").route(web::post().to(put_back)));
 }
 
 /// The documentation of these routes.
@@ -69,6 +58,37 @@ struct Answer {
     message: &'static str,
 }
 
+/// Answers of these routes that several of them give.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "read by the documentation only")]
+enum Reading {
+    #[response(status = 403, description = "forbidden: needs Messages:read")]
+    Forbidden,
+}
+
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "read by the documentation only")]
+enum Replaying {
+    #[response(status = 200)]
+    Done(Answer),
+    #[response(status = 403, description = "forbidden: needs Messages:edit")]
+    Forbidden,
+    #[response(status = 404, description = "not_found: it is not set aside")]
+    NotThere,
+}
+
+/// Which part of a list.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "read by the documentation only")]
+struct Part {
+    /// How many to leave out first.
+    skip: Option<u32>,
+    /// How many in the answer (50).
+    #[param(minimum = 1, maximum = 200)]
+    limit: Option<u32>,
+}
+
 fn window(params: &mut Params) -> Window {
     Window { skip: params.number("skip", 0, 0, 1_000_000), limit: params.number("limit", USUAL, 1, MOST) }
 }
@@ -77,16 +97,14 @@ fn window(params: &mut Params) -> Window {
 #[utoipa::path(
     get, path = "/messages/parked", tag = "Messages", operation_id = "parkedMessages", security(("bearer" = [])),
     params(
-        ("skip" = Option<u32>, Query, description = "how many to leave out first"),
-        ("limit" = Option<u32>, Query, description = "how many in the answer (50)", minimum = 1, maximum = 200),
+        Part,
         ("queue" = Option<String>, Query, description = "such as gencharge.commands"),
         ("code" = Option<String>, Query, description = "why, such as unknown_partner"),
         ("user_id" = Option<String>, Query, description = "the producer's user at the broker"),
     ),
     responses(
         (status = 200, body = [ParkedMessage], headers(("X-Total-Count" = i64), ("Link" = String))),
-        (status = 403, description = "forbidden: needs Messages:read"),
-        (status = 422, description = "invalid_input"),
+        Reading,
     ),
 )]
 async fn list(
@@ -113,7 +131,7 @@ async fn list(
     security(("bearer" = [])), params(("parked_id" = i64, Path)),
     responses(
         (status = 200, body = WholeMessage),
-        (status = 403, description = "forbidden: needs Messages:read"),
+        Reading,
         (status = 404, description = "not_found"),
     ),
 )]
@@ -137,9 +155,7 @@ async fn one(
     post, path = "/messages/parked/{parked_id}/replay", tag = "Messages", operation_id = "replayParkedMessage",
     security(("bearer" = [])), params(("parked_id" = i64, Path)),
     responses(
-        (status = 200, body = Answer),
-        (status = 403, description = "forbidden: needs Messages:edit"),
-        (status = 404, description = "not_found"),
+        Replaying,
         (status = 409, description = "state_conflict: its queue does not take it, or there is no broker"),
         (status = 503, description = "unavailable: the broker is away"),
     ),
@@ -196,13 +212,10 @@ async fn discard(
 /// Batches of the outbox that no consumer could take, newest first.
 #[utoipa::path(
     get, path = "/messages/outbox", tag = "Messages", operation_id = "parkedBatches", security(("bearer" = [])),
-    params(
-        ("skip" = Option<u32>, Query, description = "how many to leave out first"),
-        ("limit" = Option<u32>, Query, description = "how many in the answer (50)", minimum = 1, maximum = 200),
-    ),
+    params(Part),
     responses(
         (status = 200, body = [ParkedBatch], headers(("X-Total-Count" = i64), ("Link" = String))),
-        (status = 403, description = "forbidden: needs Messages:read"),
+        Reading,
     ),
 )]
 async fn batches(
@@ -222,11 +235,7 @@ async fn batches(
 #[utoipa::path(
     post, path = "/messages/outbox/{batch_id}/replay", tag = "Messages", operation_id = "replayParkedBatch",
     security(("bearer" = [])), params(("batch_id" = i64, Path)),
-    responses(
-        (status = 200, body = Answer),
-        (status = 403, description = "forbidden: needs Messages:edit"),
-        (status = 404, description = "not_found: no such batch is parked"),
-    ),
+    responses(Replaying),
 )]
 async fn put_back(
     administrator: Administrator,

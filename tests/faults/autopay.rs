@@ -1,8 +1,8 @@
 //! Due rules, two processes, and a `kill -9` in the middle: each rule is charged exactly once.
 //!
-//! `GENCHARGE_TEST_AUTOPAY_RULES` sets how many (2,000), `GENCHARGE_TEST_AUTOPAY_BINARY` another copy of the program to run.
+//! `GENCHARGE_TEST_AUTOPAY_RULES` sets how many (2,000), `GENCHARGE_TEST_PROGRAM` another build of the program.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
@@ -12,17 +12,12 @@ use crate::support::database::TestDatabase;
 use crate::support::eventually;
 use crate::support::folder::TempFolder;
 use crate::support::money::verify_all;
-use crate::support::process::{Running, free_port, healthy, program, succeed};
+use crate::support::process::{Running, free_port, gencharge, healthy, succeed};
 
 const PATIENCE: Duration = Duration::from_secs(300);
 
 fn rules() -> i64 {
     std::env::var("GENCHARGE_TEST_AUTOPAY_RULES").map_or(2_000, |text| text.parse().unwrap())
-}
-
-fn binary() -> PathBuf {
-    std::env::var_os("GENCHARGE_TEST_AUTOPAY_BINARY")
-        .map_or_else(|| env!("CARGO_BIN_EXE_gencharge").into(), PathBuf::from)
 }
 
 /// A process to be killed, and where it answers.
@@ -34,7 +29,7 @@ struct Process {
 impl Process {
     async fn start(data: &Path, url: &str) -> Process {
         let address = format!("127.0.0.1:{}", free_port());
-        let mut serve = program(&binary(), data, &["serve"]);
+        let mut serve = gencharge(data, &["serve"]);
         serve.env("DATABASE_URL", url).env("GENCHARGE_BIND", &address);
         let running = Running::start(serve);
         healthy(&address).await;
@@ -71,7 +66,7 @@ async fn of_two_processes_that_one_is_killed_charges_nothing_twice() {
     let tokens = folder.path().join("tokens");
     let wanted = rules();
     let run = |arguments: &[&str]| {
-        let mut command = program(&binary(), &data, arguments);
+        let mut command = gencharge(&data, arguments);
         command.env("DATABASE_URL", &url);
         succeed(command)
     };

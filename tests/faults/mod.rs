@@ -1,7 +1,7 @@
 //! Faults under load: whatever is killed, an acknowledged order is there afterwards, and none is there twice.
 
 mod autopay;
-mod client;
+pub mod client;
 mod kills;
 mod messages;
 mod processes;

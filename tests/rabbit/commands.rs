@@ -172,7 +172,7 @@ fn every_outcome_settles_its_command_and_the_queue_goes_on() {
         assert_eq!(parked.headers["color"], "green");
         assert_eq!(world.parked("poison").await.code, "handler_failed");
         assert_eq!(world.script.seen("poison").len(), 5);
-        assert_eq!(world.parked(&"x".repeat(70_000)).await.code, "message_too_large");
+        assert_eq!(world.parked(&"x".repeat(70_000)).await.code, "body_too_large");
 
         rabbit.replay(&parked).await.unwrap();
         let again = world.seen("park", 2).await;

@@ -15,14 +15,24 @@ pub mod stores;
 use std::time::Duration;
 
 /// Asks again and again until there is an answer; fails the test after `limit`.
-pub async fn eventually<T>(what: &str, limit: Duration, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+pub async fn eventually<T>(what: &str, limit: Duration, ask: impl AsyncFnMut() -> Option<T>) -> T {
+    eventually_every(Duration::from_millis(20), what, limit, ask).await
+}
+
+/// The same with another pause between two asks, for answers that are dear or far away.
+pub async fn eventually_every<T>(
+    pause: Duration,
+    what: &str,
+    limit: Duration,
+    mut ask: impl AsyncFnMut() -> Option<T>,
+) -> T {
     let deadline = tokio::time::Instant::now() + limit;
     loop {
         if let Some(answer) = ask().await {
             return answer;
         }
         assert!(tokio::time::Instant::now() < deadline, "{what} did not happen within {limit:?}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        tokio::time::sleep(pause).await;
     }
 }
 

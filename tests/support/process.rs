@@ -1,5 +1,6 @@
 //! The program as a process of its own.
 
+use std::ffi::OsStr;
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
@@ -9,9 +10,12 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::eventually;
 
-/// The program with a clean environment, an embedded database in `data` and a free port.
+/// The program with a clean environment, an embedded database in `data` and a free port. `GENCHARGE_TEST_PROGRAM` names
+/// another build of it, such as an optimised one.
 pub fn gencharge(data: &Path, arguments: &[&str]) -> Command {
-    program(Path::new(env!("CARGO_BIN_EXE_gencharge")), data, arguments)
+    let given = std::env::var_os("GENCHARGE_TEST_PROGRAM");
+    let binary = given.as_deref().unwrap_or(OsStr::new(env!("CARGO_BIN_EXE_gencharge")));
+    program(Path::new(binary), data, arguments)
 }
 
 /// The same for another copy of the program.
@@ -88,4 +92,10 @@ pub async fn healthy(address: &str) {
         answer.status().is_success().then_some(())
     })
     .await;
+}
+
+/// A number of `/metrics`.
+pub async fn metric(http: &reqwest::Client, address: &str, name: &str) -> Option<u64> {
+    let text = http.get(format!("http://{address}/metrics")).send().await.ok()?.text().await.ok()?;
+    text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
 }

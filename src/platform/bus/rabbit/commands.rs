@@ -1,6 +1,7 @@
 //! Takes commands from their queue and asks the handler, hundreds at once; a command is settled when its outcome is
 //! known, and not before.
 
+use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,10 +11,12 @@ use futures_util::{FutureExt as _, StreamExt as _};
 use gencharge_actors::kernel::Clock;
 use gencharge_actors::messages::{CommandHandler, IncomingCommand, Outcome, ParkReason};
 use gencharge_actors::runtime::{Ending, Probe};
+use lapin::Channel;
 use lapin::message::Delivery;
+use lapin::options::{BasicAckOptions, BasicCancelOptions};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use super::feed::{Feed, FeedGauges, LOOK_EVERY, ack, hand_on, open, run};
+use super::feed::{Feed, FeedGauges, LOOK_EVERY, hand_on, open, run};
 use super::letter::{Letter, MAX_FAILURES};
 use super::link::{Link, LinkError, Publisher, Rabbit};
 
@@ -53,8 +56,10 @@ impl CommandFeed {
         run(rabbit, "commands", self, gauges, probe, ending).await;
     }
 
-    async fn settle(&self, delivery: Delivery, publisher: &Publisher) -> Result<(), LinkError> {
-        let (acker, again, mut letter) = open(delivery, self.rabbit.user());
+    /// Does what the outcome asks for; the delivery, when it may be acknowledged.
+    async fn settle(&self, delivery: Delivery, publisher: &Publisher) -> Result<u64, LinkError> {
+        let tag = delivery.delivery_tag;
+        let (_, again, mut letter) = open(delivery, self.rabbit.user());
         match self.handle(&letter, again).await {
             Verdict::Done => self.gauges.handled.add(1),
             Verdict::Park(reason) => self.park(&letter, &reason, publisher).await?,
@@ -72,13 +77,13 @@ impl CommandFeed {
                 }
             }
         }
-        ack(&acker, false).await
+        Ok(tag)
     }
 
     async fn handle(&self, letter: &Letter, again: bool) -> Verdict {
         if letter.body.len() > MAX_BODY {
             let detail = format!("{} bytes; at most {MAX_BODY} are taken", letter.body.len());
-            return Verdict::Park(ParkReason::new("message_too_large", detail));
+            return Verdict::Park(ParkReason::new("body_too_large", detail));
         }
         let sent_at = letter.sent_at();
         if let Some(sent) = sent_at {
@@ -147,26 +152,78 @@ impl Feed for CommandFeed {
         let (channel, mut commands) = link.consume(&queue, PREFETCH).await?;
         let mut looks = interval(LOOK_EVERY);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut under_way = FuturesUnordered::new();
+        let (mut under_way, mut unsettled) = (FuturesUnordered::new(), Unsettled::default());
         loop {
             tokio::select! {
                 () = ending.wait() => break,
                 _ = looks.tick() => self.gauges.depth.set(link.depth(&queue).await?),
                 command = commands.next() => {
                     let command = command.ok_or_else(|| LinkError::new("the queue's messages ended"))??;
+                    unsettled.took(command.delivery_tag);
                     under_way.push(self.settle(command, &publisher));
                 }
-                Some(settled) = under_way.next() => settled?,
+                Some(settled) = under_way.next() => {
+                    let mut done = vec![settled?];
+                    // Those of one commit have their outcomes at the same time.
+                    while let Some(Some(settled)) = under_way.next().now_or_never() {
+                        done.push(settled?);
+                    }
+                    unsettled.acknowledge(&channel, done).await?;
+                }
             }
         }
         // What is prefetched and not begun goes back with the connection's end.
-        let _ = channel.basic_cancel(commands.tag(), lapin::options::BasicCancelOptions::default()).await;
+        let _ = channel.basic_cancel(commands.tag(), BasicCancelOptions::default()).await;
         let finish = async {
             while let Some(settled) = under_way.next().await {
-                settled?;
+                unsettled.acknowledge(&channel, vec![settled?]).await?;
             }
             Ok(())
         };
         timeout(FINISH_WITHIN, finish).await.unwrap_or(Ok(()))
+    }
+}
+
+/// Deliveries that are not acknowledged, by their tags.
+#[derive(Default)]
+struct Unsettled(BTreeSet<u64>);
+
+impl Unsettled {
+    fn took(&mut self, tag: u64) {
+        self.0.insert(tag);
+    }
+
+    async fn acknowledge(&mut self, channel: &Channel, done: Vec<u64>) -> Result<(), LinkError> {
+        for (tag, multiple) in self.settled(done) {
+            channel.basic_ack(tag, BasicAckOptions { multiple }).await?;
+        }
+        Ok(())
+    }
+
+    /// How to acknowledge `done`: one word for all that have nothing open before them, one each for the rest.
+    fn settled(&mut self, mut done: Vec<u64>) -> Vec<(u64, bool)> {
+        for tag in &done {
+            self.0.remove(tag);
+        }
+        done.sort_unstable();
+        let open = self.0.first().copied().unwrap_or(u64::MAX);
+        let (before, after) = done.split_at(done.partition_point(|tag| *tag < open));
+        let together = before.last().map(|tag| (*tag, true));
+        together.into_iter().chain(after.iter().map(|tag| (*tag, false))).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_open_is_acknowledged_with_what_is_done() {
+        let mut unsettled = Unsettled::default();
+        (1..=8).for_each(|tag| unsettled.took(tag));
+        assert_eq!(unsettled.settled(vec![3, 1, 2, 6]), [(3, true), (6, false)]);
+        assert_eq!(unsettled.settled(vec![8]), [(8, false)]);
+        assert_eq!(unsettled.settled(vec![5, 4]), [(5, true)]);
+        assert_eq!(unsettled.settled(vec![7]), [(7, true)]);
     }
 }
