@@ -2,13 +2,14 @@
 
 use chrono::{DateTime, Utc};
 use gencharge_actors::kernel::{Actor, Paise, PhoneNumber, Random, UserId, UserType};
-use sqlx::{PgConnection, PgPool};
+use sqlx::PgPool;
 
 use super::service::AuthError;
 use super::session::{Span, audited};
 use super::token::CUSTOMER_ROLE;
 use crate::audit::{self, Entry};
 use crate::platform::postgres::violates;
+use crate::referrals;
 use crate::users::{self, EmailAddress, PersonName, Profile};
 
 /// What a signup came to.
@@ -104,32 +105,6 @@ pub struct Registration {
     pub referee_code: Option<String>,
 }
 
-/// Notes the pending reward, and in the new customer's wallet, which the caller has locked, that there is one. A number that
-/// was a customer's before brings none: else deleting an account and signing up again would earn another.
-async fn note_referral(
-    db: &mut PgConnection,
-    referrer: UserId,
-    referred: UserId,
-    reward: Paise,
-    now: DateTime<Utc>,
-) -> Result<(), sqlx::Error> {
-    sqlx::query(
-        "WITH noted AS ( \
-             INSERT INTO referral_rewards (referrer_id, referred_id, amount, status, created_at) \
-             SELECT $1, user_id, $3, 'pending', $4 FROM users u \
-             WHERE user_id = $2 AND NOT EXISTS (SELECT 1 FROM archived_users a WHERE a.phone = u.phone) \
-             RETURNING referrer_id, referred_id) \
-         UPDATE wallets w SET referrer_id = noted.referrer_id FROM noted WHERE w.wallet_id = noted.referred_id",
-    )
-    .bind(referrer.get())
-    .bind(referred.get())
-    .bind(reward.get())
-    .bind(now)
-    .execute(db)
-    .await?;
-    Ok(())
-}
-
 /// Completes the profile once; a referral code makes a pending reward for its owner.
 pub(super) async fn register(
     pool: &PgPool,
@@ -181,7 +156,7 @@ pub(super) async fn register(
         .execute(&mut *tx)
         .await?;
     if let Some(referrer) = referrer {
-        note_referral(&mut tx, UserId(referrer), user, reward, now).await?;
+        referrals::note(&mut tx, UserId(referrer), user, reward, now).await?;
     }
     let entry =
         Entry::new(Actor::User(user), CUSTOMER_ROLE, "REGISTER", "auth", format!("user/{}", user.get()));
