@@ -144,7 +144,9 @@ fn what_costs_nothing_earns_nothing() {
         let criteria =
             json!({ "conditions": {}, "rewards": { "discount_type": "percent", "discount_value": 100 } });
         let body = json!({ "offer_name": "Free", "offer_type_id": 1, "criteria": criteria });
-        let offer = app.post("/offers/offer", &admin, body).await.ok()["offer_id"].clone();
+        let made = app.post("/offers/offers", &admin, body).await;
+        assert_eq!(made.status, 201, "{made:?}");
+        let offer = made.json["offer_id"].clone();
         let token = bring(app, NEW, "DEMO0001").await;
         let free = with(recharge(NEW, 7), json!({ "offer_id": offer }));
         app.post(SUBSCRIBE, &token, free).await.ok();
@@ -169,12 +171,14 @@ fn a_payment_through_the_gateway_pays_it_when_it_is_captured() {
         let answer = app.post(SUBSCRIBE, &token, with(recharge(NEW, 1), mixed)).await;
         assert_eq!(answer.status, 202, "{answer:?}");
         assert_eq!(reward(app).await.0, "pending");
-        app.clock.advance(chrono::TimeDelta::hours(1));
-        eventually("the late capture", Duration::from_secs(10), async || {
-            let payment = app.get(&format!("/payments/{}", answer.json["txn_id"]), &token).await.ok();
-            (payment["state"] == "late_capture").then_some(())
-        })
-        .await;
+        for (minutes, state) in [(15, "expired"), (2, "late_capture")] {
+            app.clock.advance(chrono::TimeDelta::minutes(minutes));
+            eventually(state, Duration::from_secs(10), async || {
+                let payment = app.get(&format!("/payments/{}", answer.json["txn_id"]), &token).await.ok();
+                (payment["state"] == state).then_some(())
+            })
+            .await;
+        }
         assert_eq!(reward(app).await.0, "pending", "money in the wallet is no recharge");
         let upi = json!({ "payment_method": "UPI" });
         app.post(SUBSCRIBE, &token, with(recharge(NEW, 1), upi)).await.ok();
