@@ -3,6 +3,7 @@
 //! Exit codes: 0 done, 1 failed, 2 wrong arguments or settings, 130 ended by Ctrl-C or a request to stop.
 
 mod backup;
+pub mod demo;
 mod migrate;
 pub mod people;
 mod publish;

@@ -130,6 +130,8 @@ pub struct RechargeConfig {
     pub max_topup_paise: i64,
     /// `GENCHARGE_REFERRAL_REWARD` (rupees), here in paise: what a referral earns.
     pub referral_reward_paise: i64,
+    /// `GENCHARGE_REFERRAL_MAX_REWARDS`: the most that one customer earns; `None` = no limit.
+    pub referral_max_rewards: Option<u32>,
     /// `GENCHARGE_MAX_WALLET_BALANCE` (rupees), here in paise; `None` = no limit.
     pub max_wallet_balance_paise: Option<i64>,
     /// `GENCHARGE_WALLET_SHARDS`: wallet actors, each with its own SQL connection.
@@ -460,6 +462,7 @@ fn read_recharge(r: &mut Reader, production: bool) -> Result<RechargeConfig, Ref
     let callback_secret = r.optional("GENCHARGE_PAYMENT_CALLBACK_SECRET", parse::secret_key);
     let max_topup = r.take("GENCHARGE_MAX_TOPUP", parse::rupees_above_zero);
     let referral_reward = r.take("GENCHARGE_REFERRAL_REWARD", parse::rupees_above_zero);
+    let referral_max = r.take("GENCHARGE_REFERRAL_MAX_REWARDS", parse::number::<0, 1_000_000>);
     let max_balance = r.take("GENCHARGE_MAX_WALLET_BALANCE", parse::rupees);
     let wallet_shards = r.take("GENCHARGE_WALLET_SHARDS", parse::number::<1, 64>);
     let wallet_mailbox = r.take("GENCHARGE_WALLET_MAILBOX", parse::number::<1, 1_000_000>);
@@ -474,6 +477,7 @@ fn read_recharge(r: &mut Reader, production: bool) -> Result<RechargeConfig, Ref
         max_queued_plans: max_queued_plans?,
         max_topup_paise: max_topup?,
         referral_reward_paise: referral_reward?,
+        referral_max_rewards: Some(referral_max?).filter(|most| *most > 0),
         max_wallet_balance_paise: Some(max_balance?).filter(|paise| *paise > 0),
         wallet_shards: parse::size(wallet_shards?),
         wallet_mailbox: parse::size(wallet_mailbox?),

@@ -193,6 +193,29 @@ const CHECKS: &[Check] = &[
               WHERE $1::timestamptz IS NOT NULL",
     },
     Check {
+        name: "every earned reward has one transaction, every reward's transaction one reward",
+        sql: "SELECT count(*), count(*) FILTER (
+                  WHERE r.reward_id IS NULL OR t.txn_id IS NULL OR r.status <> 'earned' OR r.rewards > 1
+                     OR r.referrer_id <> t.user_id OR r.amount <> t.amount OR r.claimed_at <> t.created_at)
+              FROM (SELECT *, count(*) OVER (PARTITION BY txn_id) AS rewards FROM referral_rewards
+                    WHERE status = 'earned' OR txn_id IS NOT NULL) r
+              FULL JOIN (SELECT txn_id, user_id, amount, created_at FROM transactions
+                    WHERE source = 'referral_reward' AND status = 'success') t USING (txn_id)
+              WHERE $1::timestamptz IS NOT NULL",
+    },
+    Check {
+        name: "the rewards' account has paid what was earned",
+        sql: "SELECT 1::bigint, CASE WHEN (SELECT coalesce(sum(amount), 0) FROM postings WHERE account_id = -4)
+                  + (SELECT coalesce(sum(amount), 0) FROM referral_rewards WHERE status = 'earned') = 0 THEN 0 ELSE 1 END::bigint
+              WHERE $1::timestamptz IS NOT NULL",
+    },
+    Check {
+        name: "every pending reward is known to the wallet of the customer who was brought",
+        sql: "SELECT count(*), count(*) FILTER (WHERE w.referrer_id IS DISTINCT FROM r.referrer_id)
+              FROM referral_rewards r LEFT JOIN wallets w ON w.wallet_id = r.referred_id
+              WHERE $1::timestamptz IS NOT NULL AND r.status = 'pending'",
+    },
+    Check {
         name: "every success within the outbox's retention has its event",
         sql: "SELECT count(*), count(*) FILTER (WHERE e.txn_id IS NULL)
               FROM idempotency_keys k LEFT JOIN (

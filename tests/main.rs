@@ -31,6 +31,8 @@ mod content;
 #[cfg(test)]
 mod contract;
 #[cfg(test)]
+mod demo;
+#[cfg(test)]
 mod edge;
 #[cfg(test)]
 mod embedded;
@@ -56,6 +58,8 @@ mod quote;
 mod rabbit;
 #[cfg(test)]
 mod recharge;
+#[cfg(test)]
+mod referrals;
 #[cfg(test)]
 mod reports;
 #[cfg(test)]

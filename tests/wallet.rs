@@ -166,6 +166,7 @@ fn settings(mailbox: usize) -> WalletSettings {
             max_queued: 12,
             max_top_up: Paise::new(5_000_000),
             max_balance: None,
+            max_rewards: None,
             payments: PaymentRules::default(),
         },
         retry: RetryLimits::default(),

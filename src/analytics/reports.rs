@@ -314,8 +314,13 @@ pub async fn current_plans(view: &View) -> Figures {
 
 /// Referral rewards.
 pub async fn referrals(view: &View) -> Figures {
-    let rewards =
-        Counted { from: "referral_rewards r", time: "r.created_at", amount: "r.amount", condition: "true" };
+    // What lapsed is none, except among the states.
+    let rewards = Counted {
+        from: "referral_rewards r",
+        time: "r.created_at",
+        amount: "r.amount",
+        condition: "r.status <> 'lapsed'",
+    };
     let series = view.series(rewards).await?;
     let range = "CASE WHEN r.amount < 1000 THEN '0-10' WHEN r.amount < 5000 THEN '10-50' ELSE '50+' END";
     Ok(object([
@@ -325,7 +330,8 @@ pub async fn referrals(view: &View) -> Figures {
             view.row(
                 "SELECT count(*) AS total_rewards, coalesce(round(sum(amount) / 100, 2), 0.00) AS total_reward_amount, \
                      count(*) FILTER (WHERE status = 'pending') AS pending_rewards, \
-                     count(*) FILTER (WHERE status = 'earned') AS earned_rewards FROM referral_rewards",
+                     count(*) FILTER (WHERE status = 'earned') AS earned_rewards FROM referral_rewards \
+                 WHERE status <> 'lapsed'",
             )
             .await?,
         ),
@@ -336,7 +342,7 @@ pub async fn referrals(view: &View) -> Figures {
             "distributions",
             object([
                 ("by_status", view.shares("r.status", "referral_rewards r").await?),
-                ("by_amount_range", view.shares(range, "referral_rewards r").await?),
+                ("by_amount_range", view.shares(range, "referral_rewards r WHERE r.status <> 'lapsed'").await?),
             ]),
         ),
         ("growth_rates", series.growth_rates()),
@@ -345,7 +351,7 @@ pub async fn referrals(view: &View) -> Figures {
             view.row(
                 "SELECT coalesce(round(avg(amount) / 100, 2), 0.00) AS avg_reward_amount, \
                      coalesce(round((avg(extract(epoch FROM claimed_at - created_at)) / 86400)::numeric, 2), 0.00) \
-                         AS avg_claim_time_days FROM referral_rewards",
+                         AS avg_claim_time_days FROM referral_rewards WHERE status <> 'lapsed'",
             )
             .await?,
         ),
@@ -353,7 +359,7 @@ pub async fn referrals(view: &View) -> Figures {
             "top_referrers",
             view.rows(
                 "SELECT referrer_id, count(*) AS total_rewards, round(sum(amount) / 100, 2) AS total_amount \
-                 FROM referral_rewards GROUP BY 1 ORDER BY 2 DESC, 3 DESC, 1 LIMIT 10",
+                 FROM referral_rewards WHERE status <> 'lapsed' GROUP BY 1 ORDER BY 2 DESC, 3 DESC, 1 LIMIT 10",
             )
             .await?,
         ),

@@ -71,6 +71,7 @@ fn limits(recharge: &RechargeConfig) -> Limits {
         max_queued: i32::try_from(recharge.max_queued_plans).unwrap_or(i32::MAX),
         max_top_up: Paise::new(recharge.max_topup_paise),
         max_balance: recharge.max_wallet_balance_paise.map(Paise::new),
+        max_rewards: recharge.referral_max_rewards.map(i64::from),
         payments: PaymentRules {
             gateway: match recharge.payment_gateway {
                 PaymentGateway::Sandbox => &Sandbox,

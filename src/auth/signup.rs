@@ -9,6 +9,7 @@ use super::session::{Span, audited};
 use super::token::CUSTOMER_ROLE;
 use crate::audit::{self, Entry};
 use crate::platform::postgres::violates;
+use crate::referrals;
 use crate::users::{self, EmailAddress, PersonName, Profile};
 
 /// What a signup came to.
@@ -155,13 +156,7 @@ pub(super) async fn register(
         .execute(&mut *tx)
         .await?;
     if let Some(referrer) = referrer {
-        sqlx::query("INSERT INTO referral_rewards (referrer_id, referred_id, amount, status, created_at) VALUES ($1, $2, $3, 'pending', $4)")
-            .bind(referrer)
-            .bind(user.get())
-            .bind(reward.get())
-            .bind(now)
-            .execute(&mut *tx)
-            .await?;
+        referrals::note(&mut tx, UserId(referrer), user, reward, now).await?;
     }
     let entry =
         Entry::new(Actor::User(user), CUSTOMER_ROLE, "REGISTER", "auth", format!("user/{}", user.get()));

@@ -9,6 +9,7 @@ mod lists;
 mod request;
 mod routes;
 mod rules;
+mod seed;
 mod shape;
 mod vault;
 
@@ -29,6 +30,7 @@ use crate::wallet::PgWalletStore;
 pub use cycles::PgAutopayStore;
 pub use lists::AutopayLists;
 pub use routes::{Docs, routes};
+pub use seed::{NewDemoRule, insert_demo_rule};
 pub use vault::Vault;
 
 /// Notices and charges, over PostgreSQL and the wallet actors.

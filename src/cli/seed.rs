@@ -12,6 +12,7 @@ use gencharge_actors::kernel::{
 };
 use sqlx::{Connection, PgConnection};
 
+use super::demo;
 use super::people::seed_people;
 use super::seed_history::seed_transactions;
 use super::{Failure, SeedArgs};
@@ -48,12 +49,21 @@ async fn demo(config: &Config, database: &Database) -> Result<(), Failure> {
     let now = SystemClock.now();
     let mut connection = database.pool().acquire().await?;
     let mut transaction = connection.begin().await?;
-    seed_people(&mut transaction, Paise::new(config.recharge.referral_reward_paise), now).await?;
-    seed_catalogue(&mut transaction, now).await?;
+    let reward = Paise::new(config.recharge.referral_reward_paise);
+    seed_people(&mut transaction, reward, now).await?;
+    // The plans were on sale when the history begins.
+    seed_catalogue(&mut transaction, now - TimeDelta::days(demo::DAYS + 2)).await?;
     let funded = unfunded_demo_customers(&mut transaction).await?;
     post_opening_balances(&mut transaction, &funded, DEMO_BALANCE, now).await?;
+    let added = demo::seed_history(&mut transaction, reward, now).await?;
     transaction.commit().await?;
-    eprintln!("demo data is in place");
+    demo::seed_documents(config, database).await?;
+    eprintln!(
+        "demo data is in place: {} customers and {} orders added{}",
+        added.customers,
+        added.orders,
+        if added.refused > 0 { ", others did not fit the catalogue" } else { "" }
+    );
     Ok(())
 }
 

@@ -102,7 +102,12 @@ pub const SETTINGS: &[Setting] = &[
     setting(
         "GENCHARGE_REFERRAL_REWARD",
         "50",
-        "what a referral earns, in rupees; noted at the sign-up, not paid out by this version yet",
+        "what bringing a customer earns, in rupees; paid with that customer's first paid recharge",
+    ),
+    setting(
+        "GENCHARGE_REFERRAL_MAX_REWARDS",
+        "50",
+        "the most rewards that one customer earns by bringing others; 0 = no limit",
     ),
     setting("GENCHARGE_MAX_WALLET_BALANCE", "0", "largest wallet balance, in rupees; 0 = no limit"),
     setting(

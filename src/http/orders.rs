@@ -98,7 +98,6 @@ const fn code(reason: Reason) -> Code {
         Reason::PriceChanged => Code::PriceChanged,
         Reason::NotRefundable => Code::NotRefundable,
         Reason::RefundExceeded => Code::RefundExceeded,
-        Reason::RewardNotPending => Code::RewardNotPending,
     }
 }
 

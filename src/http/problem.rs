@@ -115,8 +115,6 @@ codes! {
     NotRefundable = "not_refundable", CONFLICT, "This cannot be refunded";
     /// More than is left of the transaction to be given back.
     RefundExceeded = "refund_exceeded", BAD_REQUEST, "More than can be refunded";
-    /// The referral's reward was paid already, or has lapsed.
-    RewardNotPending = "reward_not_pending", CONFLICT, "The reward is not pending";
     /// A callback is not signed as it must be, or too old.
     InvalidSignature = "invalid_signature", UNAUTHORIZED, "The signature does not hold";
     /// A callback's event was told before.

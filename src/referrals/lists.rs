@@ -42,7 +42,8 @@ pub struct ReferralRewardOut {
     #[serde(serialize_with = "json::as_string")]
     #[schema(value_type = String, example = "50.00")]
     reward_amount: Paise,
-    /// `pending` until the referred customer first pays for a recharge, then `earned`.
+    /// `pending` until the referred customer first pays for a recharge, then `earned`; or `lapsed`, when it could not be
+    /// paid then (the referrer not active, or with as many rewards as one may earn) or one of the two was deleted before.
     status: String,
     /// When the referred customer registered.
     created_at: DateTime<Utc>,
@@ -89,7 +90,7 @@ pub(super) struct Listing {
 
 impl Listing {
     pub(super) fn read(params: &mut Params, referrer: Option<UserId>) -> Self {
-        let status = params.choice("status", &["", "pending", "earned"]);
+        let status = params.choice("status", &["", "pending", "earned", "lapsed"]);
         Self {
             referrer,
             status: (!status.is_empty()).then_some(status),

@@ -51,7 +51,7 @@ pub struct PaginatedReferralReward {
     params(
         ("page" = Option<u32>, Query, description = "0 and 1 are the first"),
         ("size" = Option<u32>, Query, description = "rows on a page; 0, as when absent, is everything", maximum = 100),
-        ("status" = Option<String>, Query, description = "pending or earned"),
+        ("status" = Option<String>, Query, description = "pending, earned or lapsed"),
         ("sort" = Option<String>, Query,
             description = "created_at_desc (as when absent), created_at_asc, reward_amount_desc or reward_amount_asc"),
     ),
@@ -69,7 +69,7 @@ async fn my_rewards(
     params(
         ("page" = Option<u32>, Query, description = "0 and 1 are the first"),
         ("size" = Option<u32>, Query, description = "rows on a page; 0, as when absent, is everything", maximum = 100),
-        ("status" = Option<String>, Query, description = "pending or earned"),
+        ("status" = Option<String>, Query, description = "pending, earned or lapsed"),
         ("sort" = Option<String>, Query,
             description = "created_at_desc (as when absent), created_at_asc, reward_amount_desc or reward_amount_asc"),
     ),

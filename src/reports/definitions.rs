@@ -311,7 +311,7 @@ static REFERRALS: Report = Report {
         filter("referred_ids", "w.referred_id", Test::Ids),
         filter("referrer_phones", "r.phone", Test::Phones),
         filter("referred_phones", "d.phone", Test::Phones),
-        filter("statuses", "w.status", Test::Words(&["pending", "earned"])),
+        filter("statuses", "w.status", Test::Words(&["pending", "earned", "lapsed"])),
         filter("min_amount", "w.amount", Test::MinRupees),
         filter("max_amount", "w.amount", Test::MaxRupees),
         filter("created_from", "w.created_at", Test::From),

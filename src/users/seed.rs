@@ -4,6 +4,8 @@ use chrono::{DateTime, Utc};
 use gencharge_actors::kernel::{AccountStatus, Paise, PhoneNumber, UserId, UserType};
 use sqlx::PgConnection;
 
+use crate::referrals;
+
 /// A customer to insert.
 #[derive(Clone, Debug)]
 pub struct NewCustomer {
@@ -117,21 +119,32 @@ pub async fn seed_customers(
     let customers = demo_customers();
     insert_customers(db, &customers, now).await?;
     let [referrer, referred, ..] = customers.as_slice() else { return Ok(()) };
-    sqlx::query("UPDATE users SET referee_code = $2 WHERE phone = $1 AND referee_code IS NULL")
-        .bind(referred.phone.e164())
-        .bind(&referrer.referral_code)
-        .execute(&mut *db)
-        .await?;
-    sqlx::query(
-        "INSERT INTO referral_rewards (referrer_id, referred_id, amount, status, created_at) \
-         SELECT a.user_id, b.user_id, $3, 'pending', $4 FROM users a, users b WHERE a.phone = $1 AND b.phone = $2 \
-         ON CONFLICT (referred_id) DO NOTHING",
+    brought_by(db, referred.phone, referrer.phone, reward, now).await
+}
+
+/// Says that the owner of `phone` was brought by the owner of `referrer`, unless somebody has brought that customer already.
+///
+/// # Errors
+/// Those of the database.
+pub async fn brought_by(
+    db: &mut PgConnection,
+    phone: PhoneNumber,
+    referrer: PhoneNumber,
+    reward: Paise,
+    now: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    let brought: Option<(i64, i64)> = sqlx::query_as(
+        "UPDATE users u SET referee_code = r.referral_code FROM users r \
+         WHERE u.phone = $1 AND r.phone = $2 AND u.referee_code IS NULL RETURNING r.user_id, u.user_id",
     )
-    .bind(referrer.phone.e164())
-    .bind(referred.phone.e164())
-    .bind(reward.get())
-    .bind(now)
-    .execute(db)
+    .bind(phone.e164())
+    .bind(referrer.e164())
+    .fetch_optional(&mut *db)
     .await?;
-    Ok(())
+    match brought {
+        Some((referrer, referred)) => {
+            referrals::note(db, UserId(referrer), UserId(referred), reward, now).await
+        }
+        None => Ok(()),
+    }
 }

@@ -6,5 +6,5 @@ mod store;
 
 pub use lifecycle::PgLifecycle;
 pub use opening::post_opening_balances;
-pub use store::PgWalletStore;
 pub use store::rows::transaction_by_id;
+pub use store::{PgWalletStore, Recorder};

@@ -208,7 +208,6 @@ const fn may_pass(reason: Reason) -> bool {
         | Reason::PaymentSettled
         | Reason::PriceChanged
         | Reason::NotRefundable
-        | Reason::RefundExceeded
-        | Reason::RewardNotPending => false,
+        | Reason::RefundExceeded => false,
     }
 }

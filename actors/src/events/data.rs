@@ -312,6 +312,29 @@ pub struct WalletClosed {
     pub occurred_at: DateTime<Utc>,
 }
 
+/// `gencharge.referral.rewarded.v1`: a customer who was brought here has paid for a first recharge.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ReferralRewarded {
+    /// The transaction that paid the reward.
+    pub txn_id: TxnId,
+    /// The referrer's wallet's sequence at this transaction.
+    pub wallet_seq: i64,
+    /// The reward.
+    pub reward_id: i64,
+    /// The referrer, who gets it.
+    pub user_id: UserId,
+    /// Who was brought.
+    pub referred_id: UserId,
+    /// How much.
+    #[serde(with = "wire::amount")]
+    #[schemars(schema_with = "wire::amount::schema")]
+    pub amount: Paise,
+    /// The transaction's time.
+    #[serde(with = "wire::moment")]
+    #[schemars(schema_with = "wire::moment::schema")]
+    pub occurred_at: DateTime<Utc>,
+}
+
 /// `gencharge.payment.failed.v1`: a payment through the gateway was declined, or nobody paid in time. No money moved.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PaymentFailed {

@@ -11,8 +11,8 @@ mod wire;
 pub use autopay::{AutopayCharged, AutopayDisabled, AutopayDueSoon, AutopayFacts, AutopayFailed};
 pub use data::{
     AuditRecorded, CommandFailed, PartnerFunded, PaymentFailed, PaymentRefunded, RechargeCompleted,
-    RequestRef, SubscriptionActivated, SubscriptionExpired, SubscriptionExpiring, WalletClosed,
-    WalletToppedUp,
+    ReferralRewarded, RequestRef, SubscriptionActivated, SubscriptionExpired, SubscriptionExpiring,
+    WalletClosed, WalletToppedUp,
 };
 pub use envelope::{CloudEvent, SOURCE};
 
@@ -101,6 +101,8 @@ events! {
     PaymentFailed(PaymentFailed), PAYMENT_FAILED = "gencharge.payment.failed.v1", 240;
     /// Money was given back.
     PaymentRefunded(PaymentRefunded), PAYMENT_REFUNDED = "gencharge.payment.refunded.v1", 320;
+    /// A customer earned a reward for bringing another.
+    ReferralRewarded(ReferralRewarded), REFERRAL_REWARDED = "gencharge.referral.rewarded.v1", 200;
 }
 
 /// The text is not an event that this version knows.

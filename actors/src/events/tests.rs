@@ -70,7 +70,7 @@ prop_compose! {
 
 prop_compose! {
     fn other()(
-        which in 0..11,
+        which in 0..12,
         (a, b, c, d) in any::<(i64, i64, i64, i64)>(),
         phone in phone(),
         amount in amount(),
@@ -108,6 +108,9 @@ prop_compose! {
             }),
             9 => Event::SubscriptionExpiring(SubscriptionExpiring {
                 subscription_id, txn_id, user_id, phone, plan_id, plan_name, valid_to, occurred_at,
+            }),
+            10 => Event::ReferralRewarded(ReferralRewarded {
+                txn_id, wallet_seq: a, reward_id: d, user_id, referred_id: UserId(d), amount, occurred_at,
             }),
             _ => Event::AuditRecorded(AuditRecorded {
                 actor: if flag { Actor::Admin(AdminId(a & i64::MAX)) } else { Actor::System },

@@ -208,8 +208,6 @@ vocabulary! {
         NotRefundable = "not_refundable",
         /// More than is left to be given back.
         RefundExceeded = "refund_exceeded",
-        /// The reward was paid already, or has lapsed.
-        RewardNotPending = "reward_not_pending",
     }
 }
 

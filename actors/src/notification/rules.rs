@@ -12,8 +12,8 @@ use serde::Serialize;
 use super::notice::Part;
 use super::{Channels, Language, Notice, NoticeId, NoticeKind, NoticeStatus, Recipient, Sender};
 use crate::events::{
-    Event, RechargeCompleted, SubscriptionActivated, SubscriptionExpired, SubscriptionExpiring,
-    WalletToppedUp,
+    Event, RechargeCompleted, ReferralRewarded, SubscriptionActivated, SubscriptionExpired,
+    SubscriptionExpiring, WalletToppedUp,
 };
 use crate::kernel::{
     EventId, Paise, PaymentMethod, PlanId, Source, SubscriptionId, SubscriptionStatus, TxnId, UserId,
@@ -115,6 +115,7 @@ pub fn notices_of(batch: &ParsedBatch, rules: &Rules, wishes: &HashMap<UserId, W
             Event::SubscriptionExpiring(it) => page.expiring(id, it),
             Event::PaymentFailed(it) => page.payment_failed(id, it),
             Event::PaymentRefunded(it) => page.payment_refunded(id, it),
+            Event::ReferralRewarded(it) => page.reward(id, it),
         }
     }
     if digested && batch.leads {
@@ -255,8 +256,9 @@ impl Page<'_> {
         if it.beneficiary_id == it.user_id {
             let key = match it.source {
                 Source::Refund => "refund.own",
-                Source::ReferralReward => "reward.own",
-                Source::Recharge | Source::WalletTopup | Source::Autopay => "topup.own",
+                Source::Recharge | Source::WalletTopup | Source::Autopay | Source::ReferralReward => {
+                    "topup.own"
+                }
             };
             let to = (it.user_id, Part::Customer, News::Transaction);
             return self.customer(&about, to, |words| words.say(key, &[("amount", &amount)]));
@@ -274,6 +276,14 @@ impl Page<'_> {
         if it.payment_method == PaymentMethod::Wallet {
             self.low_balance(&about, it.user_id, it.wallet_balance, amount);
         }
+    }
+
+    fn reward(&mut self, id: EventId, it: &ReferralRewarded) {
+        let facts = TopUpFacts { txn_id: it.txn_id, amount: it.amount.to_string() };
+        let about = About::of(id, it.occurred_at, &facts);
+        self.customer(&about, (it.user_id, Part::Customer, News::Transaction), |words| {
+            words.say("reward.own", &[("amount", &it.amount)])
+        });
     }
 
     fn activation(&mut self, id: EventId, it: &SubscriptionActivated) {

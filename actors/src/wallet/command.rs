@@ -67,8 +67,6 @@ pub enum Command {
     Settle(Box<Settle>),
     /// Give money back.
     Refund(Box<Refund>),
-    /// Pay a reward for a referral.
-    Reward(Reward),
 }
 
 impl Command {
@@ -82,7 +80,6 @@ impl Command {
             Self::Close(close) => Payer { user: close.user, phone: Some(close.phone) },
             Self::Settle(settle) => settle.payment.purchase.payer(),
             Self::Refund(refund) => refund.payer,
-            Self::Reward(reward) => reward.receiver,
         }
     }
 
@@ -91,12 +88,7 @@ impl Command {
     pub const fn alone(&self) -> bool {
         match self {
             Self::Refund(_) => true,
-            Self::Recharge(_)
-            | Self::TopUp(_)
-            | Self::Settle(_)
-            | Self::Reward(_)
-            | Self::Fund(_)
-            | Self::Close(_) => false,
+            Self::Recharge(_) | Self::TopUp(_) | Self::Settle(_) | Self::Fund(_) | Self::Close(_) => false,
         }
     }
 }
@@ -166,17 +158,6 @@ pub struct Close {
     pub phone: PhoneNumber,
     /// The administrator who does it; `None`: the customer.
     pub by: Option<AdminId>,
-}
-
-/// Credit what a referral has earned, and mark it as earned.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Reward {
-    /// Which one: a row of `referral_rewards` that is pending.
-    pub reward_id: i64,
-    /// Who gets it.
-    pub receiver: Payer,
-    /// How much; above zero.
-    pub amount: Paise,
 }
 
 /// A transaction row. It is never edited.

@@ -5,13 +5,14 @@
 //! no trace but its key (and, when its payment was declined, a failed transaction).
 //!
 //! Here is what all commands share; `recharge`, `line` (where a bought plan goes), `top_up`, `payment` (what is not captured
-//! at once), `refund`, `partner` and `close` hold the commands' own rules.
+//! at once), `refund`, `referral` (what bringing the payer earns), `partner` and `close` hold the commands' own rules.
 
 mod close;
 mod line;
 mod partner;
 mod payment;
 mod recharge;
+mod referral;
 mod refund;
 mod top_up;
 
@@ -37,6 +38,8 @@ pub struct Limits {
     pub max_top_up: Paise,
     /// The most a wallet may hold after a top-up; `None`: no limit.
     pub max_balance: Option<Paise>,
+    /// The most rewards that one customer may earn by bringing others; `None`: no limit.
+    pub max_rewards: Option<i64>,
     /// How payments are taken.
     pub payments: PaymentRules,
 }
@@ -129,7 +132,6 @@ impl Batch<'_> {
             Command::Close(close) => self.close(close),
             Command::Settle(settle) => self.settle(settle),
             Command::Refund(refund) => self.refund(refund),
-            Command::Reward(reward) => self.reward(reward),
         };
         let (key, request) = (order.key.key, order.key.request);
         match decided {

@@ -30,16 +30,16 @@ mod simulation;
 pub use batch::{KeyWatch, RetryLimits, run_batch};
 pub use command::{
     Asked, Close, Command, Done, Fund, KeyOrigin, Order, OrderKey, Payer, Reason, Receipt, Recharge, Refusal,
-    Rejection, Reward, Subscription, TopUp, Transaction,
+    Rejection, Subscription, TopUp, Transaction,
 };
 pub use decide::{Decisions, Limits, decide};
 pub use payment::{
     Payment, PaymentStanding, Purchase, Refund, RefundStanding, RefundWay, Settle, Settlement,
 };
 pub use shard::{Shard, ShardFactory, WalletSettings, Wallets};
-pub use state::{IdBlock, Ids, LineState, Loaded, StoredKey, StoredOutcome, Touch, WalletState};
+pub use state::{IdBlock, Ids, LineState, Loaded, Referral, StoredKey, StoredOutcome, Touch, WalletState};
 pub use store::{StoreError, WalletStore};
 pub use writes::{
-    Bought, CancelPlan, ClosedWallet, ExpireSubscription, NewEvent, NewKey, NewPayment, NewPosting,
-    NewRefund, OfferUse, SettledPayment, ShiftQueue, Writes,
+    Bought, CancelPlan, ClosedWallet, EndedReferral, ExpireSubscription, NewEvent, NewKey, NewPayment,
+    NewPosting, NewRefund, OfferUse, SettledPayment, ShiftQueue, Writes,
 };

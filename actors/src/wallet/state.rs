@@ -28,8 +28,8 @@ pub struct Touch {
     pub payments: Vec<TxnId>,
     /// Transactions that are to be refunded, with the plan they bought.
     pub refunds: Vec<(TxnId, Option<SubscriptionId>)>,
-    /// Rewards that are to be paid.
-    pub rewards: Vec<i64>,
+    /// Customers who pay for a recharge: one who was brought here may have to be paid for.
+    pub buyers: Vec<UserId>,
 }
 
 impl Touch {
@@ -56,7 +56,6 @@ impl Touch {
                     touch.numbers.extend(refund.of.to_phone.filter(|number| Some(*number) != payer.phone));
                 }
                 Command::Fund(_) | Command::Close(_) => {}
-                Command::Reward(reward) => touch.rewards.push(reward.reward_id),
             }
         }
         sort_unique(&mut touch.wallets);
@@ -66,8 +65,18 @@ impl Touch {
         touch
     }
 
+    /// The same with `more` wallets, where that must be locked too which only the locked wallets tell.
+    #[must_use]
+    pub fn and_wallets(&self, more: impl IntoIterator<Item = WalletId>) -> Self {
+        let mut touch = self.clone();
+        touch.wallets.extend(more);
+        sort_unique(&mut touch.wallets);
+        touch
+    }
+
     fn recharge(&mut self, order: &Recharge) {
         self.number(order.number, order.payer);
+        self.buyers.push(order.payer.user);
         self.offers.extend(order.offer.map(|offer| (offer, order.payer.user)));
     }
 
@@ -116,6 +125,15 @@ pub struct LineState {
     pub gifts: i64,
 }
 
+/// Who brought a customer, until the first recharge that the customer pays ends it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Referral {
+    /// Who gets the reward.
+    pub referrer: UserId,
+    /// Which reward is pending, and how much it is; `None`: it lapsed meanwhile.
+    pub reward: Option<(i64, Paise)>,
+}
+
 /// What a key decided earlier.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredKey {
@@ -151,8 +169,11 @@ pub struct Loaded {
     pub payments: HashMap<TxnId, PaymentStanding>,
     /// What was refunded of a transaction, and where its plan stands.
     pub refunds: HashMap<TxnId, RefundStanding>,
-    /// Rewards that are pending, of those to be paid: how much, and whose.
-    pub rewards: HashMap<i64, (Paise, UserId)>,
+    /// The batch's buyers who were brought here and have not paid for a recharge yet, with whoever brought them: that
+    /// wallet is locked and loaded too.
+    pub referrals: HashMap<UserId, Referral>,
+    /// Rewards that those have earned so far.
+    pub rewards_earned: HashMap<UserId, i64>,
     /// Prices and rules, as of this batch.
     pub catalogue: Arc<Catalogue>,
 }
@@ -188,8 +209,8 @@ impl IdBlock {
     }
 }
 
-/// The ids a writer gives out. Its store keeps them filled: a batch needs at most two transactions, one subscription and
-/// two events for each order.
+/// The ids a writer gives out. Its store keeps them filled: a batch needs at most three transactions (a recharge,
+/// its cashback, a reward), one subscription and three events for each order.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Ids {
     /// For transactions.
@@ -205,9 +226,9 @@ impl Ids {
     #[must_use]
     pub fn enough_for(&self, orders: usize) -> bool {
         let orders = i64::try_from(orders).unwrap_or(i64::MAX);
-        self.transactions.left() >= orders.saturating_mul(2)
+        self.transactions.left() >= orders.saturating_mul(3)
             && self.subscriptions.left() >= orders
-            && self.events.left() >= orders.saturating_mul(2)
+            && self.events.left() >= orders.saturating_mul(3)
     }
 
     pub(super) fn transaction(&mut self) -> Option<TxnId> {

@@ -46,8 +46,8 @@ pub struct Writes {
     pub refunds: Vec<NewRefund>,
     /// Plans that end because their money was given back.
     pub cancelled: Vec<CancelPlan>,
-    /// Rewards that were earned.
-    pub rewards: Vec<i64>,
+    /// Referrals that ended.
+    pub referrals: Vec<EndedReferral>,
     /// What keys decided.
     pub keys: Vec<NewKey>,
     /// What happened, for the outbox.
@@ -170,6 +170,17 @@ impl CancelPlan {
     pub fn shift(&self) -> TimeDelta {
         self.valid_to.signed_duration_since(self.old_valid_to)
     }
+}
+
+/// A customer who was brought here has paid for a recharge: the reward was earned, or lapsed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EndedReferral {
+    /// Who was brought.
+    pub referred: UserId,
+    /// Which reward, unless it lapsed before.
+    pub reward_id: Option<i64>,
+    /// The transaction that paid it; `None`: it lapses.
+    pub txn_id: Option<TxnId>,
 }
 
 /// One more use of an offer.

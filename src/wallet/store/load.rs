@@ -21,24 +21,25 @@ WITH used AS MATERIALIZED (
     WHERE key = ANY($1)
 ), locked AS MATERIALIZED (
     SELECT wallet_id, balance, seq, transactions, recharges, status, phone, user_type, active_subscription_id,
-        active_valid_to, tail_valid_to, queued, gifts, ctid AS place FROM wallets
+        active_valid_to, tail_valid_to, queued, gifts, ctid AS place, referrer_id FROM wallets
     WHERE wallet_id = ANY(ARRAY(SELECT unnest($2::bigint[]) UNION SELECT wallet_id FROM wallets WHERE phone = ANY($3)))
     ORDER BY wallet_id FOR UPDATE
 )
 SELECT 0, epoch, NULL::bigint, NULL::bigint, NULL::bigint, NULL::bigint, NULL::text, NULL::bigint, NULL::text,
        NULL::bigint, NULL::timestamptz, NULL::timestamptz, NULL::bigint, NULL::bigint, NULL::text, NULL::uuid,
-       NULL::uuid, NULL::timestamptz, NULL::tid FROM catalogue_epoch
+       NULL::uuid, NULL::timestamptz, NULL::tid, NULL::bigint FROM catalogue_epoch
 UNION ALL
 SELECT 1, wallet_id, balance, seq, transactions, recharges, status, phone, user_type, active_subscription_id,
-       active_valid_to, tail_valid_to, queued, gifts, NULL, NULL, NULL, NULL, place FROM locked
+       active_valid_to, tail_valid_to, queued, gifts, NULL, NULL, NULL, NULL, place, referrer_id FROM locked
 UNION ALL
 SELECT 2, txn_id, NULL, NULL, NULL, NULL, subscription_status, NULL, NULL, NULL, created_at, valid_from, NULL, NULL,
-       rejection::text, key, request, valid_to, NULL FROM used";
+       rejection::text, key, request, valid_to, NULL, NULL FROM used";
 
 /// The same rows again, after their numbers were brought up to date under the lock.
 const AGAIN: &str = "\
 SELECT 1, wallet_id, balance, seq, transactions, recharges, status, phone, user_type, active_subscription_id,
-       active_valid_to, tail_valid_to, queued::bigint, gifts, NULL, NULL, NULL, NULL, ctid FROM wallets WHERE phone = ANY($1)";
+       active_valid_to, tail_valid_to, queued::bigint, gifts, NULL, NULL, NULL, NULL, ctid, referrer_id
+FROM wallets WHERE phone = ANY($1)";
 
 /// A used key as its row says; the receipt's own rows are read later.
 pub struct UsedKey {
@@ -54,6 +55,8 @@ pub struct LockedRow {
     /// Where the row lies: the update need not search for it again.
     pub place: Place,
     pub wallet: WalletState,
+    /// Who brought its owner, until the owner first pays for a recharge.
+    pub referrer: Option<UserId>,
     pub number: Option<(PhoneNumber, LineState)>,
 }
 
@@ -74,6 +77,12 @@ impl Locked {
         };
         let numbers = self.rows.values().filter_map(|row| row.number.as_ref());
         numbers.filter(|(_, line)| due(line)).map(|(phone, _)| phone.e164()).collect()
+    }
+
+    /// The buyers among the locked whom somebody brought, and who that was. Most batches have none.
+    pub fn referrals(&self, touch: &Touch) -> Vec<(UserId, UserId)> {
+        let brought = self.rows.iter().filter_map(|(id, row)| Some((UserId(id.get()), row.referrer?)));
+        brought.filter(|(user, _)| touch.buyers.contains(user)).collect()
     }
 
     /// Reads the locked rows of `phones` again, after they were brought up to date.
@@ -122,7 +131,8 @@ fn locked_row(row: &PgRow) -> Result<(WalletId, LockedRow), sqlx::Error> {
         None => None,
         Some(phone) => Some((rows::phone(phone)?, line(row, UserId(id.get()))?)),
     };
-    Ok((id, LockedRow { place: row.try_get(18)?, wallet, number }))
+    let referrer = row.try_get::<Option<i64>, _>(19)?.map(UserId);
+    Ok((id, LockedRow { place: row.try_get(18)?, wallet, referrer, number }))
 }
 
 fn line(row: &PgRow, owner: UserId) -> Result<LineState, sqlx::Error> {

@@ -1,25 +1,29 @@
 //! One wallet batch as one PostgreSQL transaction: begin under the catalogue's shared lock, lock and load, decide, write,
-//! commit. Four round trips when nothing is unusual.
+//! commit. Four round trips when nothing is unusual; two more when a buyer was brought by somebody who is still to be rewarded.
 
 mod failure;
 mod load;
 mod rare;
+mod recorder;
 mod records;
 pub(super) mod rows;
 mod write;
 
+pub use recorder::Recorder;
+
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use gencharge_actors::catalogue::Catalogue;
-use gencharge_actors::kernel::{Clock, WalletId};
+use gencharge_actors::kernel::{Clock, UserId, WalletId};
 use gencharge_actors::wallet::{IdBlock, Ids, Loaded, StoreError, Touch, WalletStore, Writes};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection, PgConnection, Row};
 
 use self::failure::{Phase, class};
-use self::load::LockedRow;
-use super::lifecycle;
+use self::load::{Locked, LockedRow};
+use super::lifecycle::{self, Telling};
 
 /// Ids that one value of an id sequence stands for (its INCREMENT BY in the migrations).
 const ID_BLOCK: i64 = 10_000;
@@ -28,6 +32,12 @@ const ID_BLOCK: i64 = 10_000;
 /// either is seen by the whole batch or waits for its commit.
 const BEGIN: &str = "BEGIN; SELECT pg_advisory_xact_lock_shared(4201)";
 
+/// Begins again, without the locks taken so far.
+const BEGIN_AGAIN: &str = "ROLLBACK; BEGIN; SELECT pg_advisory_xact_lock_shared(4201)";
+
+/// How often a batch looks for further wallets that it needs.
+const LOOKS: usize = 3;
+
 /// A shard's store: one connection of its own.
 pub struct PgWalletStore {
     options: PgConnectOptions,
@@ -35,6 +45,7 @@ pub struct PgWalletStore {
     connection: Option<PgConnection>,
     ids: Ids,
     catalogue: Arc<Catalogue>,
+    telling: Telling,
 }
 
 impl PgWalletStore {
@@ -53,7 +64,14 @@ impl PgWalletStore {
             ("statement_timeout", "4s"),
             ("idle_in_transaction_session_timeout", "10s"),
         ]);
-        Self { options, clock, connection: None, ids: Ids::default(), catalogue: Arc::default() }
+        Self {
+            options,
+            clock,
+            connection: None,
+            ids: Ids::default(),
+            catalogue: Arc::default(),
+            telling: Telling::Aloud,
+        }
     }
 
     /// The connection, out of the store: only a transaction that ended cleanly puts it back, so that one that failed or
@@ -87,12 +105,12 @@ impl PgWalletStore {
         &mut self,
         connection: &mut PgConnection,
         touch: &Touch,
-    ) -> Result<(Loaded, BTreeMap<WalletId, LockedRow>), sqlx::Error> {
-        let mut locked = load::lock(connection, touch).await?;
+    ) -> Result<(Loaded, BTreeMap<WalletId, LockedRow>), Abort> {
+        let (mut locked, referrals) = lock_with_referrers(connection, touch, self.telling).await?;
         let now = self.clock.now();
         let due = locked.due_numbers(now);
         if !due.is_empty() {
-            lifecycle::advance(connection, &due, now).await?;
+            lifecycle::advance(connection, &due, now, self.telling).await?;
             locked.reload(connection, &due).await?;
         }
         if locked.epoch != self.catalogue.epoch {
@@ -101,11 +119,22 @@ impl PgWalletStore {
         let catalogue = Arc::clone(&self.catalogue);
         let offer_uses = load::offer_uses(connection, touch, &catalogue).await?;
         let keys = load::receipts(connection, locked.keys).await?;
-        let rare = rare::load(connection, touch).await?;
+        let rare = rare::load(connection, touch, &referrals).await?;
         let wallets = locked.rows.iter().map(|(id, row)| (*id, row.wallet.clone())).collect();
         let lines = locked.rows.values().filter_map(|row| row.number.clone()).collect();
-        let rare::Rare { payments, refunds, rewards } = rare;
-        let loaded = Loaded { now, wallets, lines, keys, offer_uses, payments, refunds, rewards, catalogue };
+        let rare::Rare { payments, refunds, referrals, rewards_earned } = rare;
+        let loaded = Loaded {
+            now,
+            wallets,
+            lines,
+            keys,
+            offer_uses,
+            payments,
+            refunds,
+            referrals,
+            rewards_earned,
+            catalogue,
+        };
         Ok((loaded, locked.rows))
     }
 
@@ -128,11 +157,41 @@ impl PgWalletStore {
         if !write::write(connection, &writes, &locked).await? {
             return Err(Abort::Conflict);
         }
+        if !rare::end_referrals(connection, &writes).await? {
+            return Err(Abort::Conflict);
+        }
         write::archive_closed(connection, &writes).await?;
         *phase = Phase::Committing;
         sqlx::raw_sql("COMMIT").execute(connection).await?;
         Ok(())
     }
+}
+
+/// Takes the batch's locks. Whoever brought one of its buyers may have to be paid, which only the locked rows tell: then all
+/// is locked anew with those wallets too, because wallets are locked in one statement, in their order.
+async fn lock_with_referrers(
+    connection: &mut PgConnection,
+    touch: &Touch,
+    telling: Telling,
+) -> Result<(Locked, Vec<(UserId, UserId)>), Abort> {
+    let mut touch = Cow::Borrowed(touch);
+    for _ in 0..LOOKS {
+        let locked = load::lock(connection, &touch).await?;
+        let referrals = locked.referrals(&touch);
+        let missing =
+            |wallet: &WalletId| !locked.rows.contains_key(wallet) && !touch.wallets.contains(wallet);
+        let missing: Vec<WalletId> =
+            referrals.iter().map(|(_, referrer)| WalletId::from(*referrer)).filter(missing).collect();
+        if missing.is_empty() {
+            return Ok((locked, referrals));
+        }
+        touch = Cow::Owned(touch.and_wallets(missing));
+        // History is of wallets that nobody else sees yet.
+        if telling == Telling::Aloud {
+            sqlx::raw_sql(BEGIN_AGAIN).execute(&mut *connection).await?;
+        }
+    }
+    Err(Abort::Conflict)
 }
 
 /// Why a batch did not go through.

@@ -1,10 +1,10 @@
 //! What most batches neither need nor have: superseded plans, shifted queues, offers' uses, payments that were not captured
-//! at once, refunds, rewards. Each costs a round trip only where it occurs.
+//! at once, refunds, referrals. Each costs a round trip only where it occurs.
 
 use std::collections::HashMap;
 
 use gencharge_actors::kernel::{Paise, TxnId, UserId};
-use gencharge_actors::wallet::{PaymentStanding, RefundStanding, Touch, Writes};
+use gencharge_actors::wallet::{PaymentStanding, Referral, RefundStanding, Touch, Writes};
 use sqlx::types::Json;
 use sqlx::{PgConnection, Row};
 
@@ -16,7 +16,8 @@ use crate::wallet::lifecycle;
 pub struct Rare {
     pub payments: HashMap<TxnId, PaymentStanding>,
     pub refunds: HashMap<TxnId, RefundStanding>,
-    pub rewards: HashMap<i64, (Paise, UserId)>,
+    pub referrals: HashMap<UserId, Referral>,
+    pub rewards_earned: HashMap<UserId, i64>,
 }
 
 const REFUNDS: &str = "\
@@ -24,8 +25,18 @@ SELECT n.txn_id, (SELECT coalesce(sum(amount), 0)::bigint FROM refunds r WHERE r
        s.valid_to
 FROM unnest($1::bigint[], $2::bigint[]) AS n (txn_id, subscription_id) LEFT JOIN subscriptions s USING (subscription_id)";
 
-/// Reads what `touch` names of it.
-pub async fn load(connection: &mut PgConnection, touch: &Touch) -> Result<Rare, sqlx::Error> {
+const REFERRALS: &str = "\
+SELECT n.referred_id, n.referrer_id, r.reward_id, r.amount,
+       (SELECT count(*) FROM referral_rewards e WHERE e.referrer_id = n.referrer_id AND e.status = 'earned')
+FROM unnest($1::bigint[], $2::bigint[]) AS n (referred_id, referrer_id)
+LEFT JOIN referral_rewards r ON r.referred_id = n.referred_id AND r.referrer_id = n.referrer_id AND r.status = 'pending'";
+
+/// Reads what `touch` names of it, and what is to be paid for `referrals` (who was brought, and by whom).
+pub async fn load(
+    connection: &mut PgConnection,
+    touch: &Touch,
+    referrals: &[(UserId, UserId)],
+) -> Result<Rare, sqlx::Error> {
     let mut rare = Rare::default();
     if !touch.payments.is_empty() {
         let ids: Vec<i64> = touch.payments.iter().map(|id| id.get()).collect();
@@ -48,12 +59,15 @@ pub async fn load(connection: &mut PgConnection, touch: &Touch) -> Result<Rare, 
             rare.refunds.insert(TxnId(row.try_get(0)?), standing);
         }
     }
-    if !touch.rewards.is_empty() {
-        let sql = "SELECT reward_id, amount, referrer_id FROM referral_rewards \
-                   WHERE reward_id = ANY($1) AND status = 'pending'";
-        for row in &sqlx::query(sql).bind(&touch.rewards).fetch_all(connection).await? {
-            let reward = (Paise::new(row.try_get(1)?), UserId(row.try_get(2)?));
-            rare.rewards.insert(row.try_get(0)?, reward);
+    if !referrals.is_empty() {
+        let (referred, referrers): (Vec<i64>, Vec<i64>) =
+            referrals.iter().map(|(referred, referrer)| (referred.get(), referrer.get())).unzip();
+        for row in &sqlx::query(REFERRALS).bind(referred).bind(referrers).fetch_all(connection).await? {
+            let referrer = UserId(row.try_get(1)?);
+            let amount = row.try_get::<Option<i64>, _>(3)?.map(Paise::new);
+            let reward = row.try_get::<Option<i64>, _>(2)?.zip(amount);
+            rare.referrals.insert(UserId(row.try_get(0)?), Referral { referrer, reward });
+            rare.rewards_earned.insert(referrer, row.try_get(4)?);
         }
     }
     Ok(rare)
@@ -119,7 +133,7 @@ pub async fn write(connection: &mut PgConnection, writes: &Writes) -> Result<boo
     write_refunds(connection, writes).await
 }
 
-/// Payments begun and ended, rewards earned.
+/// Payments begun and ended.
 async fn write_payments(connection: &mut PgConnection, writes: &Writes) -> Result<bool, sqlx::Error> {
     for new in &writes.payments {
         let payment = &new.payment;
@@ -164,18 +178,33 @@ async fn write_payments(connection: &mut PgConnection, writes: &Writes) -> Resul
             return Ok(false);
         }
     }
-    if !writes.rewards.is_empty() {
-        let earned = sqlx::query(
-            "UPDATE referral_rewards SET status = 'earned', claimed_at = $2
-             WHERE reward_id = ANY($1) AND status = 'pending'",
-        )
-        .bind(&writes.rewards)
-        .bind(writes.now)
-        .execute(connection)
-        .await?;
-        return Ok(earned.rows_affected() == u64::try_from(writes.rewards.len()).unwrap_or(u64::MAX));
-    }
     Ok(true)
+}
+
+/// Referrals that ended: their rewards, and what the wallets of those who were brought knew of them. It goes after everything
+/// else, because the other statements find wallets where they were locked.
+pub async fn end_referrals(connection: &mut PgConnection, writes: &Writes) -> Result<bool, sqlx::Error> {
+    if writes.referrals.is_empty() {
+        return Ok(true);
+    }
+    let ended = sqlx::query(
+        "WITH told AS (
+             UPDATE wallets w SET referrer_id = NULL FROM unnest($1::bigint[]) AS n (wallet_id)
+             WHERE w.wallet_id = n.wallet_id)
+         UPDATE referral_rewards r SET txn_id = n.txn_id,
+             status = CASE WHEN n.txn_id IS NULL THEN 'lapsed' ELSE 'earned' END,
+             claimed_at = CASE WHEN n.txn_id IS NULL THEN NULL ELSE $4 END
+         FROM unnest($2::bigint[], $3::bigint[]) AS n (reward_id, txn_id)
+         WHERE r.reward_id = n.reward_id AND r.status = 'pending'",
+    )
+    .bind(writes.referrals.iter().map(|ended| ended.referred.get()).collect::<Vec<_>>())
+    .bind(writes.referrals.iter().map(|ended| ended.reward_id).collect::<Vec<_>>())
+    .bind(writes.referrals.iter().map(|ended| ended.txn_id.map(|id| id.get())).collect::<Vec<_>>())
+    .bind(writes.now)
+    .execute(connection)
+    .await?;
+    let rewards = writes.referrals.iter().filter(|ended| ended.reward_id.is_some()).count();
+    Ok(ended.rows_affected() == u64::try_from(rewards).unwrap_or(u64::MAX))
 }
 
 /// Money given back, and the plans that end with it.

@@ -80,7 +80,7 @@ impl Batch<'_> {
             Command::Recharge(_) => Event::RechargeFailed(failed),
             Command::TopUp(_) | Command::Fund(_) | Command::Close(_) => Event::TopUpFailed(failed),
             // No message asks for these.
-            Command::Settle(_) | Command::Refund(_) | Command::Reward(_) => return,
+            Command::Settle(_) | Command::Refund(_) => return,
         };
         if let Some(event_id) = self.ids.event() {
             self.writes.events.push(NewEvent { event_id, txn_id: None, event });

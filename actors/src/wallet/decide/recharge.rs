@@ -160,6 +160,7 @@ impl Batch<'_> {
         self.writes.subscriptions.push(subscription.clone());
         self.count_offer_use(order, order.offer.and_then(|offer| catalogue.offers.get(&offer)));
         self.cash_back(order, txn_id, line.owner, quote.cashback)?;
+        self.end_referral(order.payer.user, quote.payable.checked_sub(quote.cashback).unwrap_or_default())?;
         if let Some(plan) = catalogue.plans.get(&order.plan) {
             self.tell_recharge(order, &transaction, &subscription, (plan, &quote, parts));
         }

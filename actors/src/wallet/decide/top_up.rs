@@ -1,10 +1,10 @@
 //! Putting money into a wallet: from the gateway, or from another wallet.
 
-use super::{Batch, Decided, blank, credited, insufficient, out_of_ids, too_large};
+use super::{Batch, Decided, blank, credited, insufficient, out_of_ids};
 use crate::events::{Event, WalletToppedUp};
 use crate::kernel::{AccountId, PaymentMethod, Source, TxnId, TxnType, UserId, WalletId};
 use crate::payment::Begun;
-use crate::wallet::command::{Reason, Receipt, Rejection, Reward, TopUp, Transaction};
+use crate::wallet::command::{Reason, Receipt, Rejection, TopUp, Transaction};
 use crate::wallet::payment::Purchase;
 use crate::wallet::state::WalletState;
 use crate::wallet::writes::NewEvent;
@@ -78,38 +78,6 @@ impl Batch<'_> {
             payment_transaction_id: Some(format!("TOPUP_{}", txn_id.get())),
             ..blank(txn_id, self.loaded.now, order.payer, TxnType::Credit, order.amount)
         }
-    }
-
-    /// What a referral has earned.
-    pub(super) fn reward(&mut self, order: &Reward) -> Decided<Receipt> {
-        let due = self.loaded.rewards.get(&order.reward_id) == Some(&(order.amount, order.receiver.user));
-        if !due {
-            return Err(Rejection::new(
-                Reason::RewardNotPending,
-                "The reward was paid already, or has lapsed",
-            ));
-        }
-        // A reward is no top-up: the limit of what a wallet may hold is not for it.
-        let wallet = self.active_payer(order.receiver)?;
-        let balance = wallet.balance.checked_add(order.amount).ok_or_else(too_large)?;
-        let txn_id = self.ids.transaction().ok_or_else(out_of_ids)?;
-        let wallet = credited(wallet, balance);
-        let wallet_seq = wallet.seq;
-        self.loaded.rewards.remove(&order.reward_id);
-        self.writes.rewards.push(order.reward_id);
-        self.set_wallet(order.receiver.user.into(), wallet);
-        self.post(txn_id, AccountId::REWARDS, order.amount.checked_neg())?;
-        self.post(txn_id, WalletId::from(order.receiver.user).into(), Some(order.amount))?;
-        let transaction = Transaction {
-            wallet_seq,
-            from_phone: None,
-            to_phone: order.receiver.phone,
-            source: Source::ReferralReward,
-            payment_method: Some(PaymentMethod::Wallet),
-            payment_transaction_id: Some(format!("REWARD_{}", order.reward_id)),
-            ..blank(txn_id, self.loaded.now, order.receiver, TxnType::Credit, order.amount)
-        };
-        Ok(self.finish_top_up(transaction, order.receiver.user))
     }
 
     /// From the payer's wallet into the receiver's: a debit and a credit that meet in the clearing account.

@@ -15,10 +15,10 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use self::world::{Db, Faults, SimStore, World};
+use self::world::{Db, Faults, MAX_REWARDS, SimStore, World};
 use super::{
     Asked, Command, Done, Fund, KeyOrigin, KeyWatch, Limits, Order, OrderKey, Payer, Receipt, Recharge,
-    Refund, Refusal, RetryLimits, Settle, Settlement, StoredOutcome, TopUp, WalletState, run_batch,
+    Referral, Refund, Refusal, RetryLimits, Settle, Settlement, StoredOutcome, TopUp, WalletState, run_batch,
 };
 use crate::catalogue::{Catalogue, Conditions, Offer, Plan, Reward, Rewards};
 use crate::events::RequestRef;
@@ -77,7 +77,11 @@ fn catalogue() -> Catalogue {
 
 fn database() -> Db {
     let mut db = Db { catalogue: Arc::new(catalogue()), next_id: 1, ..Db::default() };
-    db.rewards = (0..4).map(|reward| (reward, (Paise::new(5_000), UserId(1 + reward)))).collect();
+    // Two were brought by the third, who may earn one reward; the third and the fourth by each other.
+    for (reward_id, (referred, referrer)) in [(1, 2), (2, 3), (3, 4), (4, 3)].into_iter().enumerate() {
+        let reward = Some((i64::try_from(reward_id).unwrap(), Paise::new(5_000)));
+        db.referrals.insert(UserId(referred), Referral { referrer: UserId(referrer), reward });
+    }
     for user in 1..=CUSTOMERS {
         let balance = Paise::from_rupees(user * 400).unwrap();
         db.opening.insert(UserId(user).into(), balance);
@@ -119,9 +123,6 @@ fn request(number: u128, random: &SeededRandom) -> Request {
             reference: None,
             audit: None,
         })
-    } else if !partner && random.below(12) == 0 {
-        let reward_id = draw(4);
-        Command::Reward(super::Reward { reward_id, receiver: payer, amount: Paise::new(5_000) })
     } else if random.below(3) == 0 {
         Command::TopUp(TopUp { payer, number: number_of, amount: Paise::new(draw(30_000)), method })
     } else {
@@ -176,7 +177,13 @@ impl Gateway for SimGateway {
 
 fn limits() -> Limits {
     let payments = PaymentRules { gateway: &SimGateway, ttl: TimeDelta::minutes(15) };
-    Limits { max_queued: 3, max_top_up: Paise::new(25_000), max_balance: None, payments }
+    Limits {
+        max_queued: 3,
+        max_top_up: Paise::new(25_000),
+        max_balance: None,
+        max_rewards: Some(MAX_REWARDS),
+        payments,
+    }
 }
 
 /// What may follow an effect: callbacks of the gateway for what is pending, refunds of what was done.

@@ -13,13 +13,16 @@ use crate::catalogue::Catalogue;
 use crate::events::{Event, RequestRef};
 use crate::kernel::{
     AccountId, Category, Clock, Digest128, ManualClock, Paise, PaymentState, PhoneNumber, Random,
-    SeededRandom, SubscriptionId, SubscriptionStatus, TxnId, TxnStatus, UserId, WalletId,
+    SeededRandom, Source, SubscriptionId, SubscriptionStatus, TxnId, TxnStatus, UserId, WalletId,
 };
 use crate::wallet::{
-    Bought, IdBlock, Ids, LineState, Loaded, NewPosting, NewRefund, Payment, PaymentStanding, Receipt,
-    RefundStanding, SettledPayment, StoreError, StoredKey, StoredOutcome, Subscription, Touch, Transaction,
-    WalletState, WalletStore, Writes,
+    Bought, EndedReferral, IdBlock, Ids, LineState, Loaded, NewPosting, NewRefund, Payment, PaymentStanding,
+    Receipt, Referral, RefundStanding, SettledPayment, StoreError, StoredKey, StoredOutcome, Subscription,
+    Touch, Transaction, WalletState, WalletStore, Writes,
 };
+
+/// The most rewards that one customer earns.
+pub const MAX_REWARDS: i64 = 1;
 
 /// What is committed.
 #[derive(Default)]
@@ -37,8 +40,9 @@ pub struct Db {
     pub payments: BTreeMap<TxnId, (Payment, PaymentStanding)>,
     pub settled: BTreeMap<TxnId, Vec<SettledPayment>>,
     pub refunds: Vec<NewRefund>,
-    pub rewards: BTreeMap<i64, (Paise, UserId)>,
-    pub rewarded: u64,
+    /// Who was brought by whom, and the reward, until it ends.
+    pub referrals: BTreeMap<UserId, Referral>,
+    pub ended: Vec<(EndedReferral, Referral)>,
     pub catalogue: Arc<Catalogue>,
     pub next_id: i64,
 }
@@ -142,9 +146,9 @@ impl Db {
             }
         }
         self.refunds.extend(writes.refunds.iter().cloned());
-        for reward in &writes.rewards {
-            self.rewards.remove(reward).expect("a reward is paid once");
-            self.rewarded += 1;
+        for ended in &writes.referrals {
+            let referral = self.referrals.remove(&ended.referred).expect("a referral ends once");
+            self.ended.push((*ended, referral));
         }
     }
 
@@ -221,8 +225,7 @@ impl Db {
         for (txn, sum) in refunded {
             assert!(sum <= self.transactions[&txn].amount.get(), "never more is given back than was paid");
         }
-        let rewards = balances.get(&AccountId::REWARDS).copied().unwrap_or(0);
-        assert_eq!(rewards, -5_000 * i64::try_from(self.rewarded).unwrap(), "a reward is paid once");
+        self.check_referrals(balances);
         for (id, wallet) in &self.wallets {
             let seen = |txn: &&Transaction| {
                 let received =
@@ -232,6 +235,35 @@ impl Db {
             let seen = i64::try_from(self.transactions.values().filter(seen).count()).unwrap();
             assert_eq!(wallet.transactions, seen, "a wallet counts its owner's transactions");
         }
+    }
+
+    fn check_referrals(&self, balances: &BTreeMap<AccountId, i64>) {
+        let has_paid = |user: UserId| {
+            let paid = |txn: &&Transaction| txn.subscription_id.is_some() && txn.amount.is_positive();
+            self.transactions.values().filter(paid).any(|txn| txn.user_id == user)
+        };
+        assert!(
+            self.referrals.keys().all(|user| !has_paid(*user)),
+            "the first paid recharge ends a referral"
+        );
+        let mut earned: BTreeMap<UserId, i64> = BTreeMap::new();
+        for (ended, referral) in &self.ended {
+            assert!(has_paid(ended.referred), "only a paid recharge ends a referral");
+            let Some(txn_id) = ended.txn_id else { continue };
+            let txn = &self.transactions[&txn_id];
+            assert_eq!((txn.user_id, txn.source), (referral.referrer, Source::ReferralReward));
+            assert_eq!(Some((ended.reward_id.unwrap(), txn.amount)), referral.reward);
+            *earned.entry(referral.referrer).or_default() += 1;
+        }
+        assert!(
+            earned.values().all(|earned| *earned <= MAX_REWARDS),
+            "nobody earns more rewards than allowed"
+        );
+        let rewards = self.transactions.values().filter(|txn| txn.source == Source::ReferralReward).count();
+        let paid = i64::try_from(rewards).unwrap();
+        assert_eq!(paid, earned.values().sum::<i64>(), "a reward has one transaction");
+        let account = balances.get(&AccountId::REWARDS).copied().unwrap_or(0);
+        assert_eq!(account, -5_000 * paid, "a reward is paid once");
     }
 
     fn check_lines(&self) {
@@ -380,7 +412,29 @@ pub struct SimStore {
     pub ids: Ids,
 }
 
+/// The batch's buyers who were brought here.
+fn referrals<'a>(db: &'a Db, touch: &'a Touch) -> impl Iterator<Item = (UserId, Referral)> + 'a {
+    let buyers = touch.buyers.iter().collect::<BTreeSet<_>>().into_iter();
+    buyers.filter_map(|buyer| Some((*buyer, *db.referrals.get(buyer)?)))
+}
+
 impl SimStore {
+    /// Locks what `touch` names, and whoever brought its buyers: what is missing is known only then, so all is locked anew.
+    async fn lock(&self, touch: &Touch) -> (Touch, Locks) {
+        let mut touch = touch.clone();
+        loop {
+            let locks = self.world.lock(&touch).await;
+            let referrers: Vec<WalletId> = referrals(&self.world.db.borrow(), &touch)
+                .map(|(_, referral)| referral.referrer.into())
+                .filter(|wallet| !touch.wallets.contains(wallet))
+                .collect();
+            if referrers.is_empty() {
+                return (touch, locks);
+            }
+            touch = touch.and_wallets(referrers);
+        }
+    }
+
     fn fill_ids(&mut self, orders: usize) {
         if !self.ids.enough_for(orders) {
             let mut db = self.world.db.borrow_mut();
@@ -409,7 +463,8 @@ impl WalletStore for SimStore {
         // As in READ COMMITTED: the keys are read by the statement's snapshot, the rows after their locks are taken.
         let found = |key: &Digest128| world.db.borrow().keys.get(key).map(|stored| (*key, stored.clone()));
         let keys: HashMap<_, _> = touch.keys.iter().filter_map(found).collect();
-        let locks = world.lock(touch).await;
+        let (touch, locks) = self.lock(touch).await;
+        let touch = &touch;
         let now = world.clock.now();
         let loaded = {
             let mut db = world.db.borrow_mut();
@@ -434,7 +489,14 @@ impl WalletStore for SimStore {
                     .iter()
                     .map(|(txn, plan)| (*txn, db.refund_standing(*txn, *plan)))
                     .collect(),
-                rewards: db.rewards.iter().map(|(id, reward)| (*id, *reward)).collect(),
+                referrals: referrals(&db, touch).collect(),
+                rewards_earned: db.ended.iter().filter(|(ended, _)| ended.txn_id.is_some()).fold(
+                    HashMap::new(),
+                    |mut earned, (_, referral)| {
+                        *earned.entry(referral.referrer).or_default() += 1;
+                        earned
+                    },
+                ),
                 catalogue: Arc::clone(&db.catalogue),
             }
         };
