@@ -157,11 +157,11 @@ fn fields_that_cannot_be() {
     leaves_nothing(async |app, asha| {
         let huge = json!({ "plan_id": 18_446_744_073_709_551_615_u64 });
         for (fields, field) in [
-            (json!({ "plan_id": "1" }), "body"),
+            (json!({ "plan_id": "one" }), "body"),
             (json!({ "plan_id": 1.5 }), "body"),
             (json!({ "plan_id": null }), "body"),
             (huge, "body"),
-            (json!({ "offer_id": "1" }), "body"),
+            (json!({ "offer_id": "1.0" }), "body"),
             (json!({ "phone_number": 9_800_000_001_i64 }), "body"),
             (json!({ "phone_number": "" }), "phone_number"),
             (json!({ "phone_number": "98000" }), "phone_number"),
