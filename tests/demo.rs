@@ -96,7 +96,7 @@ async fn look(app: &TestApp) {
         ("autopay rules that are off", 3, "SELECT count(*) FROM autopay_rules WHERE status = 'disabled'"),
         (
             "customers with wishes",
-            20,
+            10,
             "SELECT count(*) FROM user_preferences WHERE NOT (email_notification AND sms_notification)",
         ),
     ] {

@@ -285,7 +285,8 @@ fn cashback_goes_to_the_owner_of_the_number_and_not_to_the_payer() {
         let body = with(recharge(ASHA, 1), json!({ "offer_id": 3, "payment_method": "UPI" }));
         let done = app.post(SUBSCRIBE, &ravi, body).await.ok();
         assert_eq!((&done["amount"], &done["to_phone_number"]), (&json!("299.00"), &json!(ASHA)));
-        assert_eq!((app.balance(ASHA).await, app.balance(RAVI).await), (2_000, 1_000));
+        // And the reward for having brought Ravi, who pays for the first time.
+        assert_eq!((app.balance(ASHA).await, app.balance(RAVI).await), (2_000 + 5_000, 1_000));
         let wrong = with(recharge(ASHA, 1), json!({ "offer_id": 3, "payment_method": "Card" }));
         assert_eq!(app.post(SUBSCRIBE, &ravi, wrong).await.problem(), "offer_not_eligible");
         let own = app.get("/recharge/my/transactions", &asha).await.ok();

@@ -11,7 +11,7 @@ use crate::support::app::{TestApp, with_app};
 use crate::support::eventually;
 use crate::support::money::{ASHA, RAVI, SUBSCRIBE, TOP_UP, findings, recharge, with};
 
-const TABLES: [&str; 14] = [
+const TABLES: [&str; 15] = [
     "archived_users",
     "partners",
     "wallets",
@@ -26,6 +26,7 @@ const TABLES: [&str; 14] = [
     "autopay_occurrences",
     "payments",
     "refunds",
+    "referral_rewards",
 ];
 
 const ZERO: &str = "the postings of every transaction sum to zero";
@@ -47,6 +48,9 @@ const AUTOPAID: &str = "every autopay date that was charged has one payment, eve
 const WAITS: &str = "every enabled autopay rule waits for its notice or for its charge, and no other does";
 const PAYMENT: &str = "every payment that ended has its transaction, with what the gateway captured";
 const REFUND: &str = "every refund has its transaction, and no transaction gave back more than it had";
+const EARNED: &str = "every earned reward has one transaction, every reward's transaction one reward";
+const REWARDS: &str = "the rewards' account has paid what was earned";
+const PENDING: &str = "every pending reward is known to the wallet of the customer who was brought";
 const EVENT: &str = "every success within the outbox's retention has its event";
 const BATCH: &str = "every outbox batch within the retention has all its events";
 
@@ -62,7 +66,7 @@ const CORRUPTIONS: &[(&str, &str)] = &[
     // Below zero, though it equals its postings.
     (BALANCE, "ALTER TABLE wallets DROP CONSTRAINT IF EXISTS wallets_balance_check;
         INSERT INTO postings SELECT txn_id, account_id, -90000000, created_at FROM postings WHERE account_id > 0 LIMIT 1;
-        INSERT INTO postings SELECT txn_id, -4, 90000000, created_at FROM postings WHERE amount = -90000000;
+        INSERT INTO postings SELECT txn_id, -5, 90000000, created_at FROM postings WHERE amount = -90000000;
         UPDATE wallets SET balance = balance - 90000000 WHERE wallet_id = (SELECT account_id FROM postings WHERE amount = -90000000)"),
     (COUNTS, "UPDATE wallets SET transactions = transactions + 1 WHERE balance > 0"),
     (COUNTS, "UPDATE wallets SET recharges = recharges - 1 WHERE recharges > 0"),
@@ -108,6 +112,11 @@ const CORRUPTIONS: &[(&str, &str)] = &[
     (REFUND, "UPDATE refunds SET txn_id = -1"),
     (PAIRED, "INSERT INTO postings SELECT txn_id, -2, 5, created_at FROM transactions WHERE status = 'failed';
         INSERT INTO postings SELECT txn_id, -3, -5, created_at FROM transactions WHERE status = 'failed'"),
+    (EARNED, "UPDATE referral_rewards SET txn_id = txn_id + 1000000 WHERE status = 'earned'"),
+    (EARNED, "UPDATE referral_rewards SET claimed_at = claimed_at + interval '1 second' WHERE status = 'earned'"),
+    (REWARDS, "INSERT INTO postings SELECT txn_id, -4, -5, created_at FROM transactions WHERE source = 'referral_reward';
+        INSERT INTO postings SELECT txn_id, -3, 5, created_at FROM transactions WHERE source = 'referral_reward'"),
+    (PENDING, "UPDATE wallets SET referrer_id = NULL WHERE referrer_id IS NOT NULL"),
     (EVENT, "UPDATE outbox_events SET type = 'gencharge.subscription.expired.v1' WHERE type = 'gencharge.recharge.completed.v1'"),
     (BATCH, "UPDATE outbox_batches SET events = events + 1"),
     (BATCH, "INSERT INTO outbox_batches (batch_id, created_at, events, delivered_at) VALUES (-1, now(), 1, now())"),
@@ -129,7 +138,11 @@ fn each_corruption_is_found_by_its_check_alone() {
         run(app, &keep).await;
         let restore: String = TABLES
             .iter()
-            .map(|table| format!("DELETE FROM {table}; INSERT INTO {table} TABLE kept_{table};"))
+            .map(|table| {
+                format!(
+                    "DELETE FROM {table}; INSERT INTO {table} OVERRIDING SYSTEM VALUE TABLE kept_{table};"
+                )
+            })
             .collect();
         let mut reported = std::collections::BTreeSet::new();
         for (invariant, corruption) in CORRUPTIONS {
@@ -154,7 +167,7 @@ fn each_corruption_is_found_by_its_check_alone() {
 }
 
 /// Some of everything: an active, a queued and a superseded plan, a gift, a transfer, a declined payment, a refund, a
-/// rejection.
+/// rejection, a reward earned (for Ravi, whom Asha brought) and one to come.
 async fn history(app: &TestApp) {
     let (asha, ravi) = (app.sign_in(ASHA).await.access, app.sign_in(RAVI).await.access);
     app.fund(&asha, 2_000).await;
@@ -177,6 +190,11 @@ async fn history(app: &TestApp) {
     let account = format!("/user/admin/{}", leaver["user_id"]);
     app.send(app.request(reqwest::Method::DELETE, &account).bearer_auth(&admin)).await.ok();
     app.order(&refund, &admin, "refund", &json!({ "amount": 5 })).await.ok();
+    let code = app.get("/user/me", &asha).await.ok()["referral_code"].clone();
+    let brought = app.sign_up("9811111112").await.access;
+    let registration =
+        json!({ "name": "New", "email": "new@example.com", "user_type": "prepaid", "referee_code": code });
+    app.post("/auth/register", &brought, registration).await.ok();
     let refused = app.order(SUBSCRIBE, &ravi, "refused", &recharge(RAVI, 12)).await;
     assert_eq!(refused.problem(), "insufficient_funds");
     for (tag, plan, days) in [("onetime", 7, 1), ("regular", 1, 20)] {
