@@ -86,6 +86,7 @@ pub fn free_port() -> u16 {
 
 /// Waits until a server answers there.
 pub async fn healthy(address: &str) {
+    gencharge::platform::tls::use_ring();
     let url = format!("http://{address}/plans/public/all");
     eventually("a server that answers", PATIENCE, async || {
         let answer = reqwest::get(&url).await.ok()?;

@@ -99,8 +99,11 @@ pub fn cast(now: DateTime<Utc>) -> Vec<Member> {
             phone: phone(index)?,
             name: registered.then(|| (*name).to_owned()),
             email: registered.then(|| format!("{}@example.com", name.to_ascii_lowercase().replace(' ', "."))),
-            user_type: registered
-                .then(|| if index % 3 == 2 { UserType::Postpaid } else { UserType::Prepaid }),
+            user_type: registered.then_some(if index % 3 == 2 {
+                UserType::Postpaid
+            } else {
+                UserType::Prepaid
+            }),
             status: match index {
                 9 | 20 | 31 => AccountStatus::Blocked,
                 14 | 27 => AccountStatus::Deactive,
