@@ -157,10 +157,6 @@ impl PgWalletStore {
         if !write::write(connection, &writes, &locked).await? {
             return Err(Abort::Conflict);
         }
-        if !rare::end_referrals(connection, &writes).await? {
-            return Err(Abort::Conflict);
-        }
-        write::archive_closed(connection, &writes).await?;
         *phase = Phase::Committing;
         sqlx::raw_sql("COMMIT").execute(connection).await?;
         Ok(())

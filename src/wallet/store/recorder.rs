@@ -7,7 +7,7 @@ use gencharge_actors::wallet::{Done, Limits, Order, Refusal, Touch, decide};
 use sqlx::PgConnection;
 use sqlx::postgres::PgConnectOptions;
 
-use super::{Abort, PgWalletStore, rare, write};
+use super::{Abort, PgWalletStore, write};
 use crate::wallet::lifecycle::{self, Telling};
 
 /// Decides and writes orders as the wallets do, without keys and events: nobody is told of it, and nothing repeats it.
@@ -47,12 +47,9 @@ impl Recorder {
             return Err(sqlx::Error::Protocol("postings that do not sum to zero".to_owned()));
         }
         if !decisions.writes.transactions.is_empty() {
-            let written = write::write(transaction, &decisions.writes, &locked).await?
-                && rare::end_referrals(transaction, &decisions.writes).await?;
-            if !written {
+            if !write::write(transaction, &decisions.writes, &locked).await? {
                 return Err(sqlx::Error::RowNotFound);
             }
-            write::archive_closed(transaction, &decisions.writes).await?;
         }
         Ok(decisions.answers)
     }

@@ -61,14 +61,18 @@ pub async fn write(
         .bind(writes.subscriptions.iter().map(SubscriptionRecord::from).collect::<Vec<_>>())
         .bind(writes.keys.iter().map(KeyRecord::from).collect::<Vec<_>>())
         .bind(writes.events.iter().map(EventRecord::from).collect::<Vec<_>>())
-        .fetch_one(connection)
+        .fetch_one(&mut *connection)
         .await?;
     let updated: i64 = row.try_get(0)?;
-    Ok(usize::try_from(updated) == Ok(count))
+    if usize::try_from(updated) != Ok(count) || !rare::end_referrals(connection, writes).await? {
+        return Ok(false);
+    }
+    archive_closed(connection, writes).await?;
+    Ok(true)
 }
 
 /// Deletes the customers whose wallets were closed: after everything else, because it takes their numbers from them.
-pub async fn archive_closed(connection: &mut PgConnection, writes: &Writes) -> Result<(), sqlx::Error> {
+async fn archive_closed(connection: &mut PgConnection, writes: &Writes) -> Result<(), sqlx::Error> {
     for closed in &writes.closed {
         sqlx::query("SELECT archive_user($1, $2, $3, $4)")
             .bind(closed.user.get())
