@@ -46,10 +46,10 @@ impl Recorder {
         if !decisions.writes.balanced() {
             return Err(sqlx::Error::Protocol("postings that do not sum to zero".to_owned()));
         }
-        if !decisions.writes.transactions.is_empty() {
-            if !write::write(transaction, &decisions.writes, &locked).await? {
-                return Err(sqlx::Error::RowNotFound);
-            }
+        if !decisions.writes.transactions.is_empty()
+            && !write::write(transaction, &decisions.writes, &locked).await?
+        {
+            return Err(sqlx::Error::RowNotFound);
         }
         Ok(decisions.answers)
     }
