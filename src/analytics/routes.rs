@@ -5,8 +5,8 @@ use actix_web::{HttpResponse, web};
 
 use super::figures::Json;
 use super::insight::insight;
+use super::report::Report;
 use super::store::Analytics;
-use super::{reports, transactions};
 use crate::access::{Action, Resource};
 use crate::auth::{Administrator, Customer};
 use crate::http::Problem;
@@ -36,24 +36,24 @@ fn sent(figures: Result<Json, sqlx::Error>) -> Answer {
 }
 
 macro_rules! for_administrators {
-    ($($name:ident, $resource:ident, $figures:path;)*) => {
+    ($($name:ident, $resource:ident, $report:ident;)*) => {
         $(async fn $name(administrator: Administrator, analytics: web::Data<Analytics>) -> Answer {
             administrator.require(Resource::$resource, Action::Read)?;
-            sent($figures(&analytics.view()).await)
+            sent(analytics.figures(Report::$report).await)
         })*
     };
 }
 
 for_administrators! {
-    admins, Admins, reports::admins;
-    backups, Backup, reports::backups;
-    current_plans, Plans, reports::current_plans;
-    offers, Offers, reports::offers;
-    plans, Plans, reports::plans;
-    referrals, Referral, reports::referrals;
-    all_transactions, Recharge, transactions::transactions;
-    archived_users, Users, reports::archived_users;
-    users, Users, reports::users;
+    admins, Admins, Admins;
+    backups, Backup, Backups;
+    current_plans, Plans, CurrentPlans;
+    offers, Offers, Offers;
+    plans, Plans, Plans;
+    referrals, Referral, Referrals;
+    all_transactions, Recharge, Transactions;
+    archived_users, Users, ArchivedUsers;
+    users, Users, Users;
 }
 
 async fn own(customer: Customer, analytics: web::Data<Analytics>) -> Answer {

@@ -1,6 +1,7 @@
 //! Asks the database for what the figures are made of.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, NaiveDate, Utc};
 use chrono_tz::Tz;
@@ -9,6 +10,7 @@ use serde_json::value::RawValue;
 use sqlx::{AssertSqlSafe, PgPool};
 
 use super::figures::Json;
+use super::kept;
 use super::series::{Series, Sum};
 
 /// In front of every statement: what it may refer to as `c`. `since` is far enough back for every trend.
@@ -18,16 +20,23 @@ const CONTEXT: &str = "WITH c AS MATERIALIZED (SELECT $1::timestamptz AS now, $2
 /// Makes reports.
 #[derive(Clone)]
 pub struct Analytics {
-    pool: PgPool,
+    pub(super) pool: PgPool,
     clock: Arc<dyn Clock>,
-    zone: Tz,
+    pub(super) zone: Tz,
+    pub(super) live: Duration,
 }
 
 impl Analytics {
     /// Reads from `pool`; days are those of `zone`.
     #[must_use]
     pub fn new(pool: PgPool, clock: Arc<dyn Clock>, zone: Tz) -> Self {
-        Self { pool, clock, zone }
+        Self { pool, clock, zone, live: kept::LIVE }
+    }
+
+    /// Figures that take longer than this to make are kept ([`kept`]).
+    #[must_use]
+    pub fn keeping_slower_than(self, live: Duration) -> Self {
+        Self { live, ..self }
     }
 
     /// The data as seen now.

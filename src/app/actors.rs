@@ -20,7 +20,7 @@ use sqlx::PgPool;
 use super::Parts;
 use super::bus::{self, Consumers};
 use super::stores::{COLLECTIONS, Stores};
-use crate::analytics::PgRollUp;
+use crate::analytics::{Analytics, Keeper, PgRollUp};
 use crate::audit::AuditWriter;
 use crate::autopay::{PgAutopayStore, Scheduler};
 use crate::backups::{BackupDesk, Backups};
@@ -35,6 +35,9 @@ use crate::wallet::{PgLifecycle, PgWalletStore};
 
 /// How often days that are over are summed for the figures of all transactions.
 const ROLL_UP_EVERY: Duration = Duration::from_secs(600);
+
+/// How often it is looked whether kept figures are to be made anew.
+const KEEP_EVERY: Duration = Duration::from_secs(5);
 
 /// How often partitions are made and old rows deleted.
 const UPKEEP_EVERY: Duration = Duration::from_secs(600);
@@ -196,6 +199,10 @@ fn start_upkeep(universe: &Universe, parts: &Parts, stores: &Stores, pool: PgPoo
     let roll_up = PgRollUp::new(parts.pool.clone(), Arc::clone(&parts.clock), parts.config.timezone);
     universe.supervise(Spec::new("analytics").stage(Stage::Outflow), move |probe| {
         UpkeepActor::new(Arc::new(roll_up.clone()), ROLL_UP_EVERY, probe)
+    })?;
+    let analytics = Analytics::new(parts.pool.clone(), Arc::clone(&parts.clock), parts.config.timezone);
+    universe.supervise(Spec::new("analytics-figures").stage(Stage::Outflow), move |probe| {
+        UpkeepActor::new(Arc::new(Keeper::new(analytics.clone())), KEEP_EVERY, probe)
     })?;
     Ok(())
 }
