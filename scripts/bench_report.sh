@@ -101,6 +101,8 @@ $(measurements)
 "Failed" is whatever was not answered 2xx: $failures in this run. pgbench (16 clients, prepared, the session settings of the product's
 writers, the same cluster) writes the rows of a recharge in a transaction of its own; \`gencharge verify\` passes on what it leaves.
 It does not check plans, offers and limits, and has no relay and no notifications.
+Before it, $log_files files of PostgreSQL's log (16 MB each) were used and freed, as they are in a database that ran for a while: a new
+one makes each when it needs it, which costs both sides pauses.
 Recharges are paid from the wallets of $users customers. The two processes have 128 connections each, the one 256.
 Own transactions are read with $transactions past transactions stored$( ((history_first)) && echo ", as is everything else").
 $(messages_told)

@@ -5,6 +5,7 @@ mod actors;
 mod bus;
 mod channels;
 mod edge;
+mod parts;
 
 pub mod stores;
 
@@ -15,12 +16,11 @@ use std::time::Duration;
 
 use actix_web::dev::ServerHandle;
 use actix_web::{HttpServer, web};
-use gencharge_actors::kernel::{Clock, Paise, Random};
+use gencharge_actors::kernel::Paise;
 use gencharge_actors::messages::{CommandHandler, Replay};
 use gencharge_actors::notification::Hub;
 use gencharge_actors::notification::channel::Codes;
 use gencharge_actors::runtime::Universe;
-use sqlx::PgPool;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use utoipa::OpenApi as _;
@@ -32,7 +32,7 @@ use crate::auth::{self, Auth, CookieRules, Gate, Keys, Rules, UnusableSecret, li
 use crate::autopay::{self, AutopayLists, Vault};
 use crate::backups::{self, Backups};
 use crate::catalogue::{self, CatalogueStore, PublicLists};
-use crate::config::{Config, Secret};
+use crate::config::Config;
 use crate::contact::{self, Contacts};
 use crate::content::{self, Contents, Pictures};
 use crate::contract;
@@ -59,6 +59,8 @@ use crate::transactions::{self, TransactionLists};
 use crate::users::{self, Users};
 use stores::{Stores, UnusableStore};
 
+pub use parts::Parts;
+
 /// How long requests in flight may take to end once the server is told to stop.
 const DRAIN_SECONDS: u64 = 10;
 /// How long a background task may take to end after that.
@@ -71,21 +73,6 @@ const LONG_READS: usize = 4;
 const HINTS: usize = 1024;
 /// How long the start waits for the gate's first reading; it works without (slower), so it never fails the start.
 const FIRST_READING: Duration = Duration::from_secs(2);
-
-/// What the application is built from.
-#[derive(Clone)]
-pub struct Parts {
-    /// The settings.
-    pub config: Config,
-    /// The key that everything secret is derived from (`config::secret_key`).
-    pub secret: Secret,
-    /// SQL.
-    pub pool: PgPool,
-    /// Time.
-    pub clock: Arc<dyn Clock>,
-    /// Randomness fit for secrets.
-    pub random: Arc<dyn Random>,
-}
 
 /// Why the application did not start.
 #[derive(Debug, thiserror::Error)]

@@ -1,12 +1,14 @@
 //! Figures over HTTP, and the kept sums against a recount.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::TimeDelta;
 use chrono_tz::Tz;
-use gencharge::analytics::PgRollUp;
+use gencharge::analytics::{Analytics, Keeper, PgRollUp, Report};
 use gencharge::app::openapi_document;
 use gencharge_actors::kernel::Clock as _;
+use gencharge_actors::upkeep::Upkeep as _;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -130,5 +132,60 @@ fn kept_sums_agree_with_a_full_recount_whatever_was_kept_when() {
             drop(connection);
             app.clock.advance(TimeDelta::days(1));
         }
+    });
+}
+
+#[test]
+fn kept_figures_are_a_full_recount_of_their_moment_and_made_anew_while_somebody_asks() {
+    with_app(async |app| {
+        let live = Analytics::new(app.pool.clone(), Arc::new(app.clock.clone()), Tz::Asia__Kolkata);
+        let slow = live.clone().keeping_slower_than(Duration::ZERO);
+        let reports = [Report::Plans, Report::CurrentPlans, Report::Transactions];
+        let count = async || {
+            let mut counted = Vec::new();
+            for report in reports {
+                counted.push(report.make(&live.view()).await.unwrap().get().to_owned());
+            }
+            counted
+        };
+        let shown = async || {
+            let mut shown = Vec::new();
+            for report in reports {
+                shown.push(slow.figures(report).await.unwrap().get().to_owned());
+            }
+            shown
+        };
+        let keep = async |analytics: &Analytics| {
+            let keeper = Keeper::new(analytics.clone());
+            while keeper.tidy().await.unwrap().more {}
+        };
+        let first = shown().await;
+        assert_eq!(first, count().await);
+
+        let customer = app.sign_in(CUSTOMER).await.access;
+        recharge(app, &customer, "kept").await;
+        app.clock.advance(TimeDelta::seconds(5));
+        keep(&slow).await;
+        assert_eq!(shown().await, first, "shown again while they are fresh");
+        app.clock.advance(TimeDelta::seconds(6));
+        keep(&slow).await;
+        let second = shown().await;
+        assert_eq!(second, count().await, "made anew when they are due");
+        for (before, after) in first.iter().zip(&second) {
+            assert_ne!(before, after);
+        }
+
+        app.clock.advance(TimeDelta::minutes(10));
+        assert_eq!(shown().await, count().await, "old ones are not shown, whoever keeps them");
+
+        let kept = "SELECT count(*) FROM analytics_kept";
+        assert_eq!(app.count(kept).await, 3);
+        app.clock.advance(TimeDelta::seconds(11));
+        keep(&live).await;
+        assert_eq!(app.count(kept).await, 0, "what is made quickly is not kept");
+        shown().await;
+        app.clock.advance(TimeDelta::hours(2));
+        keep(&slow).await;
+        assert_eq!(app.count(kept).await, 0, "what nobody asks for is forgotten");
     });
 }

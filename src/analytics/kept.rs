@@ -7,7 +7,6 @@ use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::future::BoxFuture;
 use gencharge_actors::upkeep::{Tidied, Upkeep, UpkeepError};
 use serde_json::value::RawValue;
-use sqlx::postgres::types::PgInterval;
 
 use super::figures::Json;
 use super::report::Report;
@@ -100,7 +99,7 @@ impl Analytics {
         .bind(self.zone.name())
         .bind(figures.get())
         .bind(made_at)
-        .bind(PgInterval::try_from(took).map_err(|error| sqlx::Error::Encode(error))?)
+        .bind(TimeDelta::microseconds(i64::try_from(took.as_micros()).unwrap_or(i64::MAX)))
         .execute(&self.pool)
         .await?;
         Ok(())
@@ -132,7 +131,10 @@ impl Analytics {
                 self.keep(report, &figures, made_at, took).await?;
             }
             _ => {
-                sqlx::query("DELETE FROM analytics_kept WHERE report = $1").bind(name).execute(&self.pool).await?;
+                sqlx::query("DELETE FROM analytics_kept WHERE report = $1")
+                    .bind(name)
+                    .execute(&self.pool)
+                    .await?;
             }
         }
         Ok(true)

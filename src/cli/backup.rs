@@ -5,14 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gencharge_actors::backup::Progress;
-use gencharge_actors::kernel::{SystemClock, SystemRandom};
 
 use super::{BackupArgs, Failure, RestoreArgs};
 use crate::app::Parts;
 use crate::app::stores::{COLLECTIONS, Stores};
 use crate::audit::Entry;
 use crate::backups::{BackupDesk, BackupError, Done, NewBackup, Order, Restoration};
-use crate::config::{Config, secret_key};
+use crate::config::Config;
 use crate::platform::postgres::Database;
 use crate::platform::tls;
 
@@ -68,13 +67,7 @@ pub(super) async fn restore(
 async fn run(config: &Config, database: &Database, order: Order) -> Result<Done, Failure> {
     tls::use_ring();
     database.migrate().await?;
-    let parts = Parts {
-        config: config.clone(),
-        secret: secret_key(config)?,
-        pool: database.pool().clone(),
-        clock: Arc::new(SystemClock),
-        random: Arc::new(SystemRandom),
-    };
+    let parts = Parts::new(config.clone(), database.pool().clone())?;
     let stores = Stores::open(&parts, None).await?;
     let desk = BackupDesk::new(
         config,

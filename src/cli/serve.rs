@@ -1,15 +1,14 @@
 //! `gencharge serve`.
 
 use std::process::ExitCode;
-use std::sync::Arc;
 
-use gencharge_actors::kernel::{Clock as _, SystemClock, SystemRandom};
+use gencharge_actors::kernel::{Clock as _, SystemClock};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::people::prepare_access;
 use super::{Failure, in_terminal, open_database, received, stop_requested, stopped};
 use crate::app::{App, Parts};
-use crate::config::{Config, secret_key};
+use crate::config::Config;
 use crate::platform::open_files;
 use crate::platform::postgres::Database;
 
@@ -61,14 +60,7 @@ async fn serve(
     tracing::info!(migrations, database = %database.place(), "database ready");
     refuse_unsafe_server(database).await?;
     prepare_access(database.pool(), &config, SystemClock.now()).await?;
-    let parts = Parts {
-        secret: secret_key(&config)?,
-        pool: database.pool().clone(),
-        clock: Arc::new(SystemClock),
-        random: Arc::new(SystemRandom),
-        config,
-    };
-    let mut app = App::start(parts).await?;
+    let mut app = App::start(Parts::new(config, database.pool().clone())?).await?;
     tracing::info!(address = %app.addr, "listening");
     loop {
         tokio::select! {

@@ -7,7 +7,7 @@ use gencharge_actors::kernel::{AdminId, Clock as _, SystemClock, SystemRandom};
 use crate::app::Parts;
 use crate::app::stores::Stores;
 use crate::cli::Failure;
-use crate::config::{Config, secret_key};
+use crate::config::Config;
 use crate::contact::seed_forms;
 use crate::content::{Pictures, seed_content};
 use crate::platform::postgres::Database;
@@ -19,13 +19,7 @@ use crate::platform::tls;
 /// Those of the store, and of the folder for pictures.
 pub async fn seed_documents(config: &Config, database: &Database) -> Result<(), Failure> {
     tls::use_ring();
-    let parts = Parts {
-        config: config.clone(),
-        secret: secret_key(config)?,
-        pool: database.pool().clone(),
-        clock: Arc::new(SystemClock),
-        random: Arc::new(SystemRandom),
-    };
+    let parts = Parts::new(config.clone(), database.pool().clone())?;
     let stores = Stores::open(&parts, None).await?;
     let editor: Option<i64> = sqlx::query_scalar(
         "SELECT min(admin_id) FROM admins JOIN roles USING (role_id) WHERE role_name = 'ContentEditor'",
