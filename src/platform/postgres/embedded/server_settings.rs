@@ -51,7 +51,8 @@ pub(super) fn text(
     wal_compression: &str,
 ) -> String {
     let memory = machine.memory / MB;
-    let shared_buffers = shared_buffers_mb.map_or((memory / 8).clamp(64, 2048), u64::from);
+    // A page that does not fit is written by whoever needs its place, in the middle of a payment, and again when it changes.
+    let shared_buffers = shared_buffers_mb.map_or((memory / 5).clamp(64, 8192), u64::from);
     let max_wal = (machine.free_disk / MB / 8).clamp(256, 8192);
     let pairs: [(&str, String); 31] = [
         ("listen_addresses", quoted("")),
@@ -125,7 +126,7 @@ mod tests {
     #[test]
     fn follows_the_size_of_the_machine_within_bounds() {
         for (memory, disk, buffers, wal) in
-            [(1, 1, "128MB", "256MB"), (8, 16, "1024MB", "2048MB"), (24, 100, "2048MB", "8192MB")]
+            [(1, 1, "204MB", "256MB"), (8, 16, "1638MB", "2048MB"), (64, 100, "8192MB", "8192MB")]
         {
             let text = of(memory, disk, None);
             assert_eq!(value(&text, "shared_buffers"), buffers);
