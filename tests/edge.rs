@@ -231,6 +231,8 @@ fn what_http_itself_can_get_wrong() {
             let answer = app.send(app.request(Method::PATCH, &format!("{mount}/plans/plan/1"))).await;
             assert_eq!((answer.status, answer.problem()), (405, "method_not_allowed"));
             assert_eq!(answer.headers["allow"], "DELETE, GET, PUT");
+            let path = format!("{mount}/offers/offer_type1");
+            assert_eq!(app.send(app.request(Method::PATCH, &path)).await.headers["allow"], "PUT");
             let post = |kind: &str, body: Vec<u8>| {
                 app.request(Method::POST, &format!("{mount}/auth/login"))
                     .header("content-type", kind)

@@ -18,6 +18,8 @@ use crate::support::money::{ASHA, RAVI, SUBSCRIBE, TOP_UP, recharge, with};
 
 const ADMIN: &str = "9000000001";
 const PATIENCE: Duration = Duration::from_secs(20);
+const WAITING_FOR_A_LOCK: &str =
+    "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
 
 #[test]
 fn of_64_concurrent_recharges_from_funds_for_one_exactly_one_succeeds() {
@@ -66,10 +68,7 @@ fn a_full_mailbox_refuses_at_once_and_what_it_took_is_done() {
             async move { app.order(SUBSCRIBE, token, &format!("full-{number}"), body).await }
         };
         let mut answers = FuturesUnordered::from_iter([order(0)]);
-        let waits = async || {
-            let sql = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
-            (app.count(sql).await > 0).then_some(())
-        };
+        let waits = async || (app.count(WAITING_FOR_A_LOCK).await > 0).then_some(());
         tokio::select! {
             answer = answers.next() => panic!("answered while the wallet was locked: {answer:?}"),
             () = eventually("the wait for the wallet", PATIENCE, waits) => {}
@@ -85,6 +84,63 @@ fn a_full_mailbox_refuses_at_once_and_what_it_took_is_done() {
             answer.ok();
         }
         assert_eq!(app.balance(ASHA).await, 0);
+        app.verify().await;
+    });
+}
+
+#[test]
+fn an_actor_that_panics_mid_batch_answers_unknown_restarts_and_the_retries_get_the_truth() {
+    with_settings(&[("GENCHARGE_WALLET_SHARDS", "1")], async |app| {
+        let token = app.sign_in(ASHA).await.access;
+        app.fund(&token, 12 * 299).await;
+        let mut held = app.pool.begin().await.unwrap();
+        let lock = "SELECT 1 FROM wallets WHERE phone = 919800000001 FOR UPDATE";
+        sqlx::query(lock).execute(&mut *held).await.unwrap();
+        let body = recharge(ASHA, 1);
+        let order = |number: usize| {
+            let (token, body) = (&token, &body);
+            async move { app.order(SUBSCRIBE, token, &format!("panic-{number}"), body).await }
+        };
+        let mut answers = FuturesUnordered::from_iter([order(0)]);
+        let waits = async || (app.count(WAITING_FOR_A_LOCK).await > 0).then_some(());
+        tokio::select! {
+            answer = answers.next() => panic!("answered while the wallet was locked: {answer:?}"),
+            () = eventually("the wait for the wallet", PATIENCE, waits) => {}
+        }
+        // The first order's batch goes through; the others, which wait in the mailbox, are the batch that panics.
+        answers.extend((1..12).map(order));
+        let queued = async || {
+            let actors = app.get("/readyz", "").await.ok()["actors"].as_array().unwrap().clone();
+            let shard = actors.iter().find(|actor| actor["name"] == "wallet-0").unwrap();
+            (shard["mailbox_depth"] == 11).then_some(())
+        };
+        tokio::select! {
+            answer = answers.next() => panic!("answered while the wallet was locked: {answer:?}"),
+            () = eventually("eleven orders in the mailbox", PATIENCE, queued) => {}
+        }
+        app.trap.panic_in_batch(2);
+        held.commit().await.unwrap();
+        let (mut done, mut unknown) = (0, 0);
+        while let Some(answer) = answers.next().await {
+            if answer.status == 200 {
+                done += 1;
+            } else {
+                assert_eq!((answer.status, answer.problem()), (503, "outcome_unknown"));
+                assert!(answer.json["detail"].as_str().unwrap().contains("same"), "{answer:?}");
+                unknown += 1;
+            }
+        }
+        assert_eq!((done, unknown), (1, 11));
+        assert_eq!(app.balance(ASHA).await, 11 * 29_900);
+        for number in 0..12 {
+            let answer = order(number).await;
+            assert_eq!(answer.headers.contains_key("idempotent-replayed"), number == 0, "{answer:?}");
+            answer.ok();
+        }
+        assert_eq!(app.balance(ASHA).await, 0);
+        let actors = app.get("/readyz", "").await.ok()["actors"].as_array().unwrap().clone();
+        let shard = actors.iter().find(|actor| actor["name"] == "wallet-0").unwrap();
+        assert_eq!(shard["restarts"], 1);
         app.verify().await;
     });
 }

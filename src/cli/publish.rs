@@ -86,6 +86,7 @@ async fn flush(publisher: &Publisher, waiting: &mut Vec<(u64, Outgoing)>) -> Res
             Fate::Confirmed => "confirmed",
             Fate::Unroutable => "unroutable",
             Fate::Refused => "refused",
+            Fate::Silent => "not confirmed",
         };
         println!("{word}\t{number}");
     }

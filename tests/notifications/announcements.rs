@@ -52,7 +52,9 @@ fn every_group_gets_its_own_and_nobody_anothers() {
         assert_eq!(texts(app, &asha).await, ["prepaid_users", "all_users"]);
         assert_eq!(texts(app, &ravi).await, ["postpaid_users", "all_users"]);
         assert_eq!(texts(app, &admin).await, ["all_admin"]);
-        assert_eq!(app.count("SELECT count(*) FROM notifications").await, 5);
+        if std::env::var("GENCHARGE_TEST_MONGODB_URL").is_err() {
+            assert_eq!(app.count("SELECT count(*) FROM notifications").await, 5);
+        }
 
         let customer = app.post(PATH, &asha, body("no", "all_users")).await;
         assert_eq!(customer.problem(), "forbidden");

@@ -26,6 +26,7 @@ use tokio::sync::OnceCell;
 use super::eventually;
 use super::folder::TempFolder;
 use super::stores::Stores;
+use super::trap::TrapClock;
 
 const URL: &str = "GENCHARGE_TEST_DATABASE_URL";
 /// 4299: one process at a time makes templates and removes what dead processes left.
@@ -40,6 +41,7 @@ static NEXT: AtomicU32 = AtomicU32::new(0);
 pub struct TestApp {
     pub pool: PgPool,
     pub clock: ManualClock,
+    pub trap: TrapClock,
     folder: TempFolder,
     base: String,
     http: reqwest::Client,
@@ -190,9 +192,11 @@ impl TestApp {
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .collect();
         all.extend(settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        let clock = ManualClock::at(SystemClock.now());
         let app = Self {
             pool: database.pool().clone(),
-            clock: ManualClock::at(SystemClock.now()),
+            trap: TrapClock::of(&clock),
+            clock,
             folder,
             base: String::new(),
             http: reqwest::Client::builder().timeout(Duration::from_secs(30)).build().unwrap(),
@@ -213,7 +217,7 @@ impl TestApp {
             config: Config::from_map(self.settings.clone()).unwrap(),
             secret: Secret::new(SECRET),
             pool,
-            clock: Arc::new(self.clock.clone()),
+            clock: Arc::new(self.trap.clone()),
             random: Arc::new(SystemRandom),
         };
         App::start(parts).await.unwrap()

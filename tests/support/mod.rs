@@ -11,6 +11,7 @@ pub mod process;
 pub mod providers;
 pub mod proxy;
 pub mod stores;
+pub mod trap;
 
 use std::time::Duration;
 

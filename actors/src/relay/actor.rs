@@ -19,7 +19,7 @@ const FLUSH_WITHIN: Duration = Duration::from_secs(5);
 /// Runs a [`Relay`]. It takes no messages: [`OutboxSignal`] wakes it.
 ///
 /// Gauges: `lag_ms` (age of the oldest event not delivered), `parked`, `delivered` and `batches` (counted), `released`,
-/// `cycles`, `last_cycle_events`.
+/// `held`, `cycles`, `last_cycle_events`.
 pub struct RelayActor {
     relay: Rc<Relay>,
     signal: OutboxSignal,
@@ -76,6 +76,7 @@ struct Gauges {
     delivered: Gauge,
     batches: Gauge,
     released: Gauge,
+    held: Gauge,
     cycles: Gauge,
     last_cycle_events: Gauge,
 }
@@ -88,6 +89,7 @@ impl Gauges {
             delivered: probe.gauge("delivered"),
             batches: probe.gauge("batches"),
             released: probe.gauge("released"),
+            held: probe.gauge("held"),
             cycles: probe.gauge("cycles"),
             last_cycle_events: probe.gauge("last_cycle_events"),
         }
@@ -98,6 +100,7 @@ impl Gauges {
         self.delivered.add(number(cycle.events));
         self.batches.add(number(cycle.batches));
         self.released.add(number(cycle.released));
+        self.held.add(number(cycle.held));
         self.cycles.add(1);
         self.last_cycle_events.set_len(cycle.events);
     }
@@ -176,7 +179,7 @@ impl Run {
             match self.relay.cycle().await {
                 Ok(cycle) => {
                     self.gauges.count(&cycle);
-                    if cycle.claimed == 0 || cycle.released > 0 {
+                    if cycle.claimed == 0 || cycle.released + cycle.held > 0 {
                         return;
                     }
                 }

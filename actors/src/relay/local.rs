@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use futures_util::future::BoxFuture;
 
-use super::{Batch, Bus, DeliverError};
+use super::{Batch, Bus, DeliverError, Held};
 use crate::events::{Event, ParseError};
 use crate::kernel::{EventId, Paise, TxnId};
 
@@ -93,7 +93,7 @@ impl LocalBus {
 }
 
 impl Bus for LocalBus {
-    fn deliver(&self, batches: Arc<[Batch]>) -> BoxFuture<'_, Result<(), DeliverError>> {
+    fn deliver(&self, batches: Arc<[Batch]>) -> BoxFuture<'_, Result<Option<Held>, DeliverError>> {
         Box::pin(async move {
             let delivery: Delivery = batches.iter().map(parse).collect::<Result<Vec<_>, _>>()?.into();
             for consumer in &self.consumers {
@@ -102,7 +102,7 @@ impl Bus for LocalBus {
                     .await
                     .map_err(|error| named(consumer.name(), error))?;
             }
-            Ok(())
+            Ok(None)
         })
     }
 }

@@ -17,7 +17,7 @@ pub use actor::RelayActor;
 pub use apart::{Part, PartError, envelopes, together};
 pub use local::{Consumer, Delivery, LocalBus, ParsedBatch, ParsedEvent, Recharges};
 pub use pace::{Pace, Pause};
-pub use port::{Batch, Bus, ClaimLimits, DeliverError, Outbox, OutboxError, OutboxEvent, Standing};
+pub use port::{Batch, Bus, ClaimLimits, DeliverError, Held, Outbox, OutboxError, OutboxEvent, Standing};
 pub use work::{Cycle, Relay, RelaySettings};
 
 use std::sync::Arc;

@@ -1,6 +1,6 @@
 //! What the relay needs of the outbox and of the bus.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 use futures_util::future::BoxFuture;
@@ -96,8 +96,19 @@ pub enum DeliverError {
     Unknown(String),
 }
 
-/// Where events go. Everything of `batches` is delivered when it answers `Ok`.
+/// Batches that one receiver holds up: a queue of its own does not answer. The others are not to wait for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// Which batches.
+    pub batch_ids: BTreeSet<i64>,
+    /// Until it is worth another try.
+    pub pause: Duration,
+    /// Who holds them up.
+    pub why: String,
+}
+
+/// Where events go. When it answers `Ok`, everything of `batches` is delivered but what it says is held.
 pub trait Bus: Send + Sync {
     /// Delivers, at least once.
-    fn deliver(&self, batches: Arc<[Batch]>) -> BoxFuture<'_, Result<(), DeliverError>>;
+    fn deliver(&self, batches: Arc<[Batch]>) -> BoxFuture<'_, Result<Option<Held>, DeliverError>>;
 }

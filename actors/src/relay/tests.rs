@@ -104,20 +104,25 @@ impl Outbox for Shelf {
 #[derive(Default)]
 struct Picky {
     bad: Option<i64>,
+    held: Option<i64>,
     away: Mutex<bool>,
     seen: Mutex<Vec<Vec<i64>>>,
 }
 
 impl Bus for Picky {
-    fn deliver(&self, batches: Arc<[Batch]>) -> BoxFuture<'_, Result<(), DeliverError>> {
+    fn deliver(&self, batches: Arc<[Batch]>) -> BoxFuture<'_, Result<Option<Held>, DeliverError>> {
         let ids: Vec<_> = batches.iter().map(|batch| batch.batch_id).collect();
         let answer = if *self.away.lock().unwrap() {
             Err(DeliverError::Unavailable("away".to_owned()))
         } else if self.bad.is_some_and(|bad| ids.contains(&bad)) {
             Err(DeliverError::Refused("bad".to_owned()))
         } else {
-            self.seen.lock().unwrap().push(ids);
-            Ok(())
+            let held = |id: &i64| self.held.is_some_and(|held| held == *id);
+            let (held, seen): (Vec<_>, Vec<_>) = ids.into_iter().partition(held);
+            self.seen.lock().unwrap().push(seen);
+            let pause = Duration::from_secs(60);
+            let batch_ids: std::collections::BTreeSet<_> = held.into_iter().collect();
+            Ok((!batch_ids.is_empty()).then(|| Held { batch_ids, pause, why: "mute".to_owned() }))
         };
         Box::pin(async move { answer })
     }
@@ -171,11 +176,28 @@ async fn an_outage_never_parks_anything() {
     assert_eq!(*bus.seen.lock().unwrap(), [[1, 2]]);
 }
 
+#[tokio::test(start_paused = true)]
+async fn who_is_held_up_holds_up_nobody_else_and_is_never_parked() {
+    let (shelf, bus) = (Shelf::with(&[1, 2, 3]), Arc::new(Picky { held: Some(2), ..Picky::default() }));
+    let stuck = relay(&shelf, &bus);
+    let cycle = stuck.cycle().await.unwrap();
+    assert_eq!((cycle.batches, cycle.held, cycle.released), (2, 1, 0));
+    assert_eq!(*bus.seen.lock().unwrap(), [[1, 3]]);
+    assert_eq!(stuck.cycle().await.unwrap().claimed, 0, "the pause holds");
+    for _ in 0..50 {
+        shelf.clock.advance(TimeDelta::minutes(1));
+        let cycle = stuck.cycle().await.unwrap();
+        assert_eq!((cycle.held, cycle.parked), (1, 0));
+    }
+    shelf.clock.advance(TimeDelta::minutes(1));
+    assert_eq!(relay(&shelf, &Arc::default()).cycle().await.unwrap().batches, 1);
+}
+
 /// Never answers.
 struct Mute;
 
 impl Bus for Mute {
-    fn deliver(&self, _: Arc<[Batch]>) -> BoxFuture<'_, Result<(), DeliverError>> {
+    fn deliver(&self, _: Arc<[Batch]>) -> BoxFuture<'_, Result<Option<Held>, DeliverError>> {
         Box::pin(std::future::pending())
     }
 }

@@ -4,7 +4,7 @@ use std::{future::Future, sync::Arc, time::Duration};
 
 use tokio::time::{Instant, timeout};
 
-use super::{Batch, Bus, ClaimLimits, DeliverError, Outbox, OutboxError};
+use super::{Batch, Bus, ClaimLimits, DeliverError, Held, Outbox, OutboxError};
 use crate::kernel::Clock;
 
 /// The bounds of the relay's work.
@@ -52,6 +52,8 @@ pub struct Cycle {
     pub events: usize,
     /// Batches given back for another try.
     pub released: usize,
+    /// Batches given back because one receiver holds them up.
+    pub held: usize,
     /// Batches parked.
     pub parked: usize,
     /// Age of the oldest batch claimed, when it was claimed.
@@ -115,7 +117,7 @@ impl Relay {
 
     async fn deliver_together(&self, batches: Arc<[Batch]>, cycle: &mut Cycle) -> Result<(), OutboxError> {
         match self.deliver(&batches).await {
-            Ok(()) => self.mark(&batches, cycle).await,
+            Ok(held) => self.done(&batches, held, cycle).await,
             Err(DeliverError::Refused(_)) if batches.len() > 1 => {
                 for batch in batches.iter() {
                     self.deliver_alone(batch.clone(), cycle).await?;
@@ -135,22 +137,44 @@ impl Relay {
         }
         let batches: Arc<[Batch]> = [batch].into();
         match self.deliver(&batches).await {
-            Ok(()) => self.mark(&batches, cycle).await,
+            Ok(held) => self.done(&batches, held, cycle).await,
             Err(error) => self.failed(&batches, error, cycle).await,
         }
     }
 
-    async fn deliver(&self, batches: &Arc<[Batch]>) -> Result<(), DeliverError> {
+    async fn deliver(&self, batches: &Arc<[Batch]>) -> Result<Option<Held>, DeliverError> {
         timeout(self.settings.deliver_within, self.bus.deliver(Arc::clone(batches)))
             .await
             .unwrap_or_else(|_| Err(DeliverError::Unknown("no answer in time".to_owned())))
     }
 
-    async fn mark(&self, batches: &[Batch], cycle: &mut Cycle) -> Result<(), OutboxError> {
-        let ids: Vec<_> = batches.iter().map(|batch| batch.batch_id).collect();
-        self.bounded(self.outbox.delivered(&ids)).await?;
-        cycle.batches += batches.len();
-        cycle.events += batches.iter().map(|batch| batch.events.len()).sum::<usize>();
+    async fn done(
+        &self,
+        batches: &[Batch],
+        held: Option<Held>,
+        cycle: &mut Cycle,
+    ) -> Result<(), OutboxError> {
+        let is_held =
+            |batch: &&Batch| held.as_ref().is_some_and(|held| held.batch_ids.contains(&batch.batch_id));
+        let (waiting, delivered): (Vec<_>, Vec<_>) = batches.iter().partition(is_held);
+        if !delivered.is_empty() {
+            let ids: Vec<_> = delivered.iter().map(|batch| batch.batch_id).collect();
+            self.bounded(self.outbox.delivered(&ids)).await?;
+            cycle.batches += delivered.len();
+            cycle.events += delivered.iter().map(|batch| batch.events.len()).sum::<usize>();
+        }
+        if let Some(held) = held
+            && !waiting.is_empty()
+        {
+            tracing::warn!(
+                outbox.batches = waiting.len(),
+                error.message = %held.why,
+                "outbox batches held up by one receiver; they are tried again, the others go on"
+            );
+            cycle.held += waiting.len();
+            let ids: Vec<_> = waiting.iter().map(|batch| batch.batch_id).collect();
+            self.bounded(self.outbox.release(&ids, held.pause, false, &held.why)).await?;
+        }
         Ok(())
     }
 

@@ -263,7 +263,7 @@ impl Lane {
     }
 
     fn methods(&self, request: &HttpRequest) -> Option<HeaderValue> {
-        let template = request.match_pattern()?;
+        let template = without_patterns(&request.match_pattern()?);
         self.edge.allow.get(template.strip_prefix("/v1").unwrap_or(&template)).cloned()
     }
 
@@ -296,6 +296,19 @@ impl Lane {
         };
         log.line(|buffer| line.write(buffer, &self.times));
     }
+}
+
+/// A route's template as the documentation has it: `{id}` for `{id:\d+}`.
+fn without_patterns(template: &str) -> String {
+    let mut plain = String::with_capacity(template.len());
+    let mut pattern = false;
+    for letter in template.chars() {
+        pattern = (pattern || (letter == ':' && plain.rfind('{') > plain.rfind('}'))) && letter != '}';
+        if !pattern {
+            plain.push(letter);
+        }
+    }
+    plain
 }
 
 /// A problem for what actix itself refused (an oversized or broken body read as bytes, a broken header).

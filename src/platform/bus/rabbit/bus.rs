@@ -1,19 +1,27 @@
 //! The relay's bus: every outbox event becomes a message, all messages of a delivery are published before the first
-//! confirm is waited for, and the delivery is done when the broker has confirmed each.
+//! confirm is waited for, and the delivery is done when the broker has confirmed each. A partner whose queue of results does
+//! not answer holds up only the batches that are for it.
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use gencharge_actors::events::CloudEvent;
-use gencharge_actors::relay::{Batch, Bus, DeliverError, envelopes};
+use gencharge_actors::relay::{Batch, Bus, DeliverError, Held, envelopes};
 use gencharge_actors::runtime::{Gauge, Probe};
 use lapin::BasicProperties;
 use lapin::types::ShortString;
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 use super::letter::PERSISTENT;
 use super::link::{Fate, Link, LinkError, Outgoing, Publisher, Rabbit};
+
+/// How long a partner's queue that did not answer is left alone.
+const QUIET: Duration = Duration::from_secs(30);
+/// Partners remembered as such.
+const QUIET_PARTNERS: usize = 1024;
 
 /// The broker as the relay's bus.
 ///
@@ -21,6 +29,8 @@ use super::link::{Fate, Link, LinkError, Outgoing, Publisher, Rabbit};
 pub struct RabbitBus {
     rabbit: Rabbit,
     open: Mutex<Option<Open>>,
+    /// Until when the queues of these partners are left alone.
+    quiet: std::sync::Mutex<BTreeMap<String, Instant>>,
     published: Gauge,
     confirmed: Gauge,
     connected: Gauge,
@@ -41,6 +51,7 @@ impl RabbitBus {
         Self {
             rabbit,
             open: Mutex::default(),
+            quiet: std::sync::Mutex::default(),
             published: probe.gauge("published"),
             confirmed: probe.gauge("confirmed"),
             connected,
@@ -67,9 +78,12 @@ impl RabbitBus {
         self.published.add(count(messages));
         let mut fates = open.publisher.publish(messages).await?;
         self.invite_partners(&open, messages, &mut fates).await?;
-        self.confirmed.add(count(messages));
-        self.connected.set(1);
-        *place = Some(open);
+        let silent = fates.iter().filter(|fate| **fate == Fate::Silent).count();
+        self.confirmed.add(u64::try_from(messages.len().saturating_sub(silent)).unwrap_or(u64::MAX));
+        if silent == 0 {
+            self.connected.set(1);
+            *place = Some(open);
+        }
         Ok(fates)
     }
 
@@ -101,9 +115,12 @@ impl RabbitBus {
         Ok(())
     }
 
-    fn messages(&self, batches: &[Batch]) -> Result<Vec<Outgoing>, DeliverError> {
+    fn messages<'a>(
+        &self,
+        batches: impl IntoIterator<Item = &'a Batch>,
+    ) -> Result<Vec<Outgoing>, DeliverError> {
         let (events, results) = (self.rabbit.topology().events(), self.rabbit.topology().results());
-        let mut messages = Vec::with_capacity(batches.iter().map(|batch| batch.events.len()).sum());
+        let mut messages = Vec::new();
         for batch in batches {
             for envelope in envelopes(batch).map_err(DeliverError::Refused)? {
                 let body = serde_json::to_vec(&envelope)
@@ -127,6 +144,50 @@ impl RabbitBus {
         }
         Ok(messages)
     }
+
+    /// The partners whose queues are left alone now.
+    fn quiet(&self) -> BTreeSet<String> {
+        let mut quiet = self.quiet.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        quiet.retain(|_, until| *until > now);
+        quiet.keys().cloned().collect()
+    }
+
+    /// Leaves the queues of these partners alone for a while.
+    fn leave_alone(&self, partners: &BTreeSet<String>) {
+        let mut quiet = self.quiet.lock().unwrap_or_else(PoisonError::into_inner);
+        let until = Instant::now() + QUIET;
+        let room = QUIET_PARTNERS.saturating_sub(quiet.len());
+        quiet.extend(partners.iter().take(room).map(|partner| (partner.clone(), until)));
+    }
+
+    /// The partners whose queues did not answer.
+    ///
+    /// # Errors
+    /// What else was not taken.
+    fn silent(&self, messages: &[Outgoing], fates: Vec<Fate>) -> Result<BTreeSet<String>, DeliverError> {
+        let results = self.rabbit.topology().results();
+        let mut silent = BTreeSet::new();
+        for (message, fate) in messages.iter().zip(fates) {
+            let key = &message.key;
+            match fate {
+                Fate::Confirmed => {}
+                Fate::Silent if message.exchange == results => drop(silent.insert(key.clone())),
+                Fate::Silent => return Err(DeliverError::Unavailable("no confirms in time".to_owned())),
+                Fate::Refused => {
+                    return Err(DeliverError::Unavailable(format!("a queue for {key} is full")));
+                }
+                Fate::Unroutable => return Err(DeliverError::Refused(format!("no queue takes {key}"))),
+            }
+        }
+        Ok(silent)
+    }
+}
+
+/// Whether a batch has something for one of these partners.
+fn is_for(batch: &Batch, partners: &BTreeSet<String>) -> bool {
+    let addressees = batch.events.iter().filter_map(|event| event.addressee.as_ref());
+    !partners.is_empty() && addressees.into_iter().any(|addressee| partners.contains(addressee))
 }
 
 fn properties(envelope: &CloudEvent) -> Result<BasicProperties, DeliverError> {
@@ -145,26 +206,28 @@ fn count(messages: &[Outgoing]) -> u64 {
 }
 
 impl Bus for RabbitBus {
-    fn deliver(&self, batches: Arc<[Batch]>) -> BoxFuture<'_, Result<(), DeliverError>> {
+    fn deliver(&self, batches: Arc<[Batch]>) -> BoxFuture<'_, Result<Option<Held>, DeliverError>> {
         Box::pin(async move {
-            let messages = self.messages(&batches)?;
-            let fates =
-                self.send(&messages).await.map_err(|error| DeliverError::Unavailable(error.to_string()))?;
-            for (message, fate) in messages.iter().zip(fates) {
-                match fate {
-                    Fate::Confirmed => {}
-                    Fate::Refused => {
-                        return Err(DeliverError::Unavailable(format!(
-                            "a queue for {} is full",
-                            message.key
-                        )));
-                    }
-                    Fate::Unroutable => {
-                        return Err(DeliverError::Refused(format!("no queue takes {}", message.key)));
-                    }
-                }
+            let mut partners = self.quiet();
+            let messages = self.messages(batches.iter().filter(|batch| !is_for(batch, &partners)))?;
+            if !messages.is_empty() {
+                let fates = self
+                    .send(&messages)
+                    .await
+                    .map_err(|error| DeliverError::Unavailable(error.to_string()))?;
+                let silent = self.silent(&messages, fates)?;
+                self.leave_alone(&silent);
+                partners.extend(silent);
             }
-            Ok(())
+            let held = batches.iter().filter(|batch| is_for(batch, &partners));
+            let batch_ids: BTreeSet<i64> = held.map(|batch| batch.batch_id).collect();
+            let why = || {
+                format!(
+                    "the queue of results of {} does not answer",
+                    partners.iter().map(String::as_str).collect::<Vec<_>>().join(", ")
+                )
+            };
+            Ok((!batch_ids.is_empty()).then(|| Held { batch_ids, pause: QUIET, why: why() }))
         })
     }
 }

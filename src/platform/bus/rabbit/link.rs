@@ -11,8 +11,10 @@ use lapin::options::{
 };
 use lapin::types::FieldTable;
 use lapin::uri::AMQPUri;
-use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties, Consumer};
-use tokio::time::timeout;
+use lapin::{
+    BasicProperties, Channel, Confirmation, Connection, ConnectionProperties, Consumer, PublisherConfirm,
+};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use super::topology::{Topology, short};
 use crate::config::Secret;
@@ -21,6 +23,9 @@ use crate::config::Secret;
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 /// How long the broker may take to confirm what was published together. Shorter than a delivery of the relay.
 const CONFIRM_WITHIN: Duration = Duration::from_secs(10);
+/// How long a broker that was away is left alone when it answers again, while its queues elect their leaders: a publish that
+/// comes before the election may leave a queue without a leader for good (rabbitmq-server's issue 10070; 3.8 to 3.12).
+const SETTLE: Duration = Duration::from_secs(2);
 /// How long an orderly close may take.
 const CLOSE_WITHIN: Duration = Duration::from_secs(2);
 /// A connection without a sign for twice as long is lost.
@@ -53,6 +58,16 @@ struct Inner {
     topology: Topology,
     /// Who has a connection, and who should have one.
     links: Mutex<BTreeMap<&'static str, bool>>,
+    presence: Mutex<Presence>,
+}
+
+/// What is known of the broker.
+#[derive(Clone, Copy)]
+enum Presence {
+    There,
+    Away,
+    /// It answers again.
+    BackUntil(Instant),
 }
 
 impl Rabbit {
@@ -63,7 +78,12 @@ impl Rabbit {
     pub fn new(url: &Secret, prefix: &str) -> Result<Self, String> {
         let mut uri: AMQPUri = url.expose().parse()?;
         uri.query.heartbeat.get_or_insert(HEARTBEAT_SECONDS);
-        Ok(Self(Arc::new(Inner { uri, topology: Topology::new(prefix), links: Mutex::default() })))
+        Ok(Self(Arc::new(Inner {
+            uri,
+            topology: Topology::new(prefix),
+            links: Mutex::default(),
+            presence: Mutex::new(Presence::There),
+        })))
     }
 
     /// The names.
@@ -89,6 +109,22 @@ impl Rabbit {
         self.0.links.lock().unwrap_or_else(PoisonError::into_inner).insert(name, up);
     }
 
+    fn went_away(&self) {
+        *self.0.presence.lock().unwrap_or_else(PoisonError::into_inner) = Presence::Away;
+    }
+
+    /// Until when a broker that was away is to be left alone.
+    fn back_until(&self) -> Option<Instant> {
+        let mut presence = self.0.presence.lock().unwrap_or_else(PoisonError::into_inner);
+        if matches!(*presence, Presence::Away) {
+            *presence = Presence::BackUntil(Instant::now() + SETTLE);
+        }
+        match *presence {
+            Presence::BackUntil(until) => Some(until),
+            Presence::There | Presence::Away => None,
+        }
+    }
+
     /// A connection for `name`, with everything declared.
     ///
     /// # Errors
@@ -98,7 +134,12 @@ impl Rabbit {
         let opened = async {
             let properties =
                 ConnectionProperties::default().with_connection_name(format!("gencharge {name}").into());
-            let connection = Connection::connect_uri(self.0.uri.clone(), properties).await?;
+            let connection = Connection::connect_uri(self.0.uri.clone(), properties)
+                .await
+                .inspect_err(|_| self.went_away())?;
+            if let Some(until) = self.back_until() {
+                sleep_until(until).await;
+            }
             let channel = connection.create_channel().await?;
             self.topology().declare(&channel).await?;
             let side = channel;
@@ -197,6 +238,8 @@ pub enum Fate {
     Unroutable,
     /// A queue is full.
     Refused,
+    /// Nothing is known: the broker did not say in time.
+    Silent,
 }
 
 /// A channel whose messages are confirmed.
@@ -205,17 +248,26 @@ pub struct Publisher {
 }
 
 impl Publisher {
-    /// Publishes all of `messages` before it waits for the first confirm.
+    /// Publishes all of `messages` before it waits for the first confirm. A message that is not confirmed in time is
+    /// [`Fate::Silent`]: a queue may have no leader while the others go on.
     ///
     /// # Errors
-    /// The connection was lost or the confirms did not come in time: each message may have been taken or not.
+    /// The connection was lost: each message may have been taken or not.
     pub async fn publish(&self, messages: &[Outgoing]) -> Result<Vec<Fate>, LinkError> {
-        timeout(CONFIRM_WITHIN, self.publish_all(messages))
+        let until = Instant::now() + CONFIRM_WITHIN;
+        let confirms = timeout_at(until, self.publish_all(messages))
             .await
-            .map_err(|_| LinkError::new("no confirms in time"))?
+            .map_err(|_| LinkError::new("the broker takes nothing"))??;
+        let fates = confirms.into_iter().map(|confirm| async move {
+            match timeout_at(until, confirm).await {
+                Ok(confirm) => fate(&confirm?),
+                Err(_) => Ok(Fate::Silent),
+            }
+        });
+        join_all(fates).await.into_iter().collect()
     }
 
-    async fn publish_all(&self, messages: &[Outgoing]) -> Result<Vec<Fate>, LinkError> {
+    async fn publish_all(&self, messages: &[Outgoing]) -> Result<Vec<PublisherConfirm>, LinkError> {
         let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
         let sent = join_all(messages.iter().map(|message| async move {
             let (exchange, key) = (short(&message.exchange)?, short(&message.key)?);
@@ -225,8 +277,7 @@ impl Publisher {
             )
         }))
         .await;
-        let confirms = sent.into_iter().collect::<Result<Vec<_>, _>>()?;
-        join_all(confirms).await.into_iter().map(|confirm| fate(&confirm?)).collect()
+        sent.into_iter().collect()
     }
 }
 

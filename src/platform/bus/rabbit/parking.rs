@@ -93,6 +93,9 @@ impl Replay for Rabbit {
             link.close().await;
             match fates.first() {
                 Some(Fate::Confirmed) => Ok(()),
+                Some(Fate::Silent) => {
+                    Err(ReplayError::Unavailable(format!("{} does not answer", parked.queue)))
+                }
                 Some(Fate::Refused) => Err(ReplayError::Refused(format!("{} is full", parked.queue))),
                 _ => Err(ReplayError::Refused(format!("there is no queue {}", parked.queue))),
             }
