@@ -79,12 +79,7 @@ def main():
     print("published", ident)
 
     def answered():
-        nonlocal channel
-        try:
-            method, _, body = channel.basic_get(f"{PREFIX}.results.{user}", auto_ack=True)
-        except pika.exceptions.ChannelClosedByBroker:  # the queue is made with the first answer
-            channel = connection.channel()
-            return None
+        method, _, body = channel.basic_get(f"{PREFIX}.results.{user}", auto_ack=True)
         answer = json.loads(body) if method else None
         return answer if answer and answer["data"].get("request", {}).get("id") == ident else None
 

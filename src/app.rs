@@ -248,7 +248,7 @@ impl Services {
             bus::start_commands(universe, parts, rabbit, &commands)?;
         }
         let (clock, random) = (Arc::clone(&parts.clock), Arc::clone(&parts.random));
-        let partners = PartnerService::new(store, book, wallets, clock, random);
+        let partners = PartnerService::new(store, book, wallets, clock, random, stores.rabbit.clone());
         Ok(Self {
             gate,
             auth,

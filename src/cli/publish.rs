@@ -27,7 +27,7 @@ pub(super) async fn run(config: &Config, args: &PublishArgs) -> Result<ExitCode,
         .as_ref()
         .ok_or("AMQP_URL: not set; it names the broker and the partner's user")?;
     let rabbit = Rabbit::new(url, &config.services.amqp_prefix)?;
-    let link = rabbit.connect("publish").await?;
+    let link = rabbit.visit("publish").await?;
     let publisher = link.publisher().await?;
     let taken = match (&args.file, &args.message) {
         (Some(path), _) => {

@@ -58,7 +58,7 @@ fn results() -> Value {
         "is": "queue", "bindingVersion": "0.3.0",
         "queue": { "name": "gencharge.results.{partner}", "durable": true, "exclusive": false, "autoDelete": false, "vhost": "/" },
     } });
-    let about = "What came of a partner's commands. The queue is made when the first result is there.";
+    let about = "What came of a partner's commands. The queue is made with the partner, at the latest with the first result.";
     let mut channel = channel("gencharge.results.{partner}", &RESULTS, queue, about);
     if let Some(fields) = channel.as_object_mut() {
         let partner = json!({ "partner": { "description": "The partner's user at the broker" } });

@@ -1,19 +1,21 @@
 //! `/partners`: for administrators.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix_web::web::{self, Bytes, Data, Json};
 use actix_web::{HttpRequest, HttpResponse};
 use gencharge_actors::kernel::{Clock, KeyScope, Random, UserId};
 use gencharge_actors::wallet::{Command, Fund, Order, Wallets};
 use serde_json::json;
+use tokio::time::timeout;
 use utoipa::{OpenApi, ToSchema};
 
 use super::book::PartnerBook;
 use super::shape::{
     self, ChangePartnerRequest, FundingRequest, NewPartnerRequest, PartnerOut, PartnerPermissions,
 };
-use super::store::{NewPartner, PartnerChange, PartnerError, PartnerFilter, PartnerStore, target};
+use super::store::{NewPartner, Partner, PartnerChange, PartnerError, PartnerFilter, PartnerStore, target};
 use crate::access::{Action, Resource};
 use crate::auth::Administrator;
 use crate::http::json::parse_body;
@@ -23,6 +25,7 @@ use crate::http::page::Page;
 use crate::http::params::Params;
 use crate::http::server::method_not_allowed;
 use crate::http::{Code, Problem};
+use crate::platform::bus::rabbit::Rabbit;
 use crate::transactions::{
     Listing, TransactionListResponse, TransactionLists, TransactionOut, TransactionRow,
 };
@@ -30,6 +33,8 @@ use crate::wallet::PgWalletStore;
 
 /// The part of the system, in the audit log.
 const SERVICE: &str = "partners";
+/// How long making a partner's queue may take.
+const QUEUE_WITHIN: Duration = Duration::from_secs(5);
 /// Most partners on a page.
 const MAX_SIZE: u32 = 500;
 
@@ -41,10 +46,11 @@ pub struct PartnerService {
     wallets: Wallets<PgWalletStore>,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
+    broker: Option<Rabbit>,
 }
 
 impl PartnerService {
-    /// `book` is told of every change.
+    /// `book` is told of every change. Where there is a broker, partners get their queues there.
     #[must_use]
     pub fn new(
         store: PartnerStore,
@@ -52,8 +58,26 @@ impl PartnerService {
         wallets: Wallets<PgWalletStore>,
         clock: Arc<dyn Clock>,
         random: Arc<dyn Random>,
+        broker: Option<Rabbit>,
     ) -> Self {
-        Self { store, book, wallets, clock, random }
+        Self { store, book, wallets, clock, random, broker }
+    }
+
+    /// Makes the partner's queue of results now, so that there is something to listen to. The relay makes it with the first
+    /// result where this does not succeed.
+    async fn make_queue(&self, partner: &Partner) {
+        let Some(broker) = &self.broker else { return };
+        let made = timeout(QUEUE_WITHIN, broker.make_results(&partner.broker_user)).await;
+        let failure = match made {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "no answer in time".to_owned(),
+        };
+        tracing::warn!(
+            partner_id = partner.partner_id.get(),
+            error.message = %failure,
+            "a partner's queue was not made; it is made with the first result"
+        );
     }
 }
 
@@ -178,6 +202,7 @@ async fn create(
     let entry = administrator.audits("CREATE_PARTNER", SERVICE, "partner").with(changes);
     let partner = service.store.create(new, entry, service.clock.now()).await?;
     service.book.forget().await;
+    service.make_queue(&partner).await;
     Ok(HttpResponse::Created().json(PartnerOut::from(partner)))
 }
 
@@ -213,8 +238,12 @@ async fn change(
     let change = PartnerChange::try_from(parse_body::<ChangePartnerRequest>(&body)?)?;
     let id = UserId(*partner_id);
     let entry = administrator.audits("UPDATE_PARTNER", SERVICE, target(id)).with(change.fields());
+    let needs_queue = change.broker_user.is_some();
     let partner = service.store.change(id, change, entry, service.clock.now()).await?;
     service.book.forget().await;
+    if needs_queue {
+        service.make_queue(&partner).await;
+    }
     Ok(Json(partner.into()))
 }
 

@@ -59,6 +59,11 @@ fn administrators_look_at_parked_messages_give_them_back_and_throw_them_away() {
         }
         // Given back it cannot be taken either, and is here again under another id.
         app.post(&format!("/messages/parked/{id}/replay"), &admin, json!({})).await.ok();
+        assert_eq!(
+            app.get("/readyz", "").await.ok()["broker"],
+            "reachable",
+            "a visit that ended is no absence"
+        );
         let again = eventually("its return", PATIENCE, async || {
             let list = app.get("/messages/parked", &admin).await.ok();
             let list = list.as_array().unwrap().clone();

@@ -5,6 +5,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use lapin::{Connection, ConnectionProperties};
+use tokio::time::timeout;
 
 use super::eventually;
 use super::folder::TempFolder;
@@ -12,6 +13,8 @@ use super::process::free_port;
 
 /// How long a node may take to start.
 const PATIENCE: Duration = Duration::from_secs(90);
+/// How long one that has started may take to answer.
+const ANSWER: Duration = Duration::from_secs(5);
 
 /// A node; it ends with the test.
 pub struct OwnBroker {
@@ -44,7 +47,7 @@ impl OwnBroker {
         let log = std::fs::File::create(folder.join("console.log")).unwrap();
         std::fs::write(folder.join("plugins"), "[].").unwrap();
         let node = Command::new(program().unwrap())
-            .env("RABBITMQ_NODENAME", format!("gct{}@localhost", self.port))
+            .env("RABBITMQ_NODENAME", self.node_name())
             .env("RABBITMQ_NODE_IP_ADDRESS", "127.0.0.1")
             .env("RABBITMQ_NODE_PORT", self.port.to_string())
             .env("RABBITMQ_DIST_PORT", self.distribution.to_string())
@@ -62,10 +65,42 @@ impl OwnBroker {
             .unwrap();
         self.node = Some(node);
         eventually("a node that answers", PATIENCE, async || {
-            let connection = Connection::connect(&self.url(), ConnectionProperties::default()).await.ok()?;
-            connection.close(200, "done".into()).await.ok()
+            let visit = async {
+                let connection = Connection::connect(&self.url(), ConnectionProperties::default()).await?;
+                connection.close(200, "done".into()).await
+            };
+            // While a node starts it may accept a connection and never answer on it.
+            timeout(ANSWER, visit).await.ok()?.ok()
         })
         .await;
+    }
+
+    /// Has a queue without answers until [`OwnBroker::answers`]: neither confirms nor messages come of it, as when it has no
+    /// leader, while the other queues go on.
+    pub fn is_mute(&self, queue: &str) {
+        self.eval(&format!("sys:suspend('%2F_{queue}')."));
+    }
+
+    /// Ends [`OwnBroker::is_mute`].
+    pub fn answers(&self, queue: &str) {
+        self.eval(&format!("sys:resume('%2F_{queue}')."));
+    }
+
+    fn eval(&self, expression: &str) {
+        let evaluated = Command::new(program().unwrap().with_file_name("rabbitmqctl"))
+            .args(["-n", &self.node_name(), "eval", expression])
+            .env("RABBITMQ_MNESIA_BASE", self.folder.path().join("mnesia"))
+            .env("RABBITMQ_LOG_BASE", self.folder.path().join("log"))
+            .env("HOME", self.folder.path())
+            .current_dir(self.folder.path())
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&evaluated.stdout);
+        assert!(evaluated.status.success() && said.trim() == "ok", "{expression}: {evaluated:?}");
+    }
+
+    fn node_name(&self) -> String {
+        format!("gct{}@localhost", self.port)
     }
 
     /// `kill -9` of everything that the node is.

@@ -111,8 +111,11 @@ pub async fn answers(url: &str, events: usize) -> BTreeMap<String, BTreeSet<(Str
         if all.len() >= events && depth(&channel, queue).await == 0 {
             return all;
         }
-        let more = timeout(PATIENCE, consumer.next());
-        let message = more.await.expect("an answer").unwrap().unwrap();
+        let Ok(more) = timeout(PATIENCE, consumer.next()).await else {
+            let waiting = depth(&channel, queue).await;
+            panic!("{} of {events} events have an answer, {waiting} answers do not come", all.len());
+        };
+        let message = more.unwrap().unwrap();
         let answer: Value = serde_json::from_slice(&message.data).unwrap();
         let text = |value: &Value| value.as_str().unwrap().to_owned();
         let outcome = (text(&answer["id"]), text(&answer["type"]));

@@ -16,7 +16,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::letter::PERSISTENT;
-use super::link::{Fate, Link, LinkError, Outgoing, Publisher, Rabbit};
+use super::link::{Fate, Link, LinkError, Outgoing, Publisher, Rabbit, SETTLE};
 
 /// How long a partner's queue that did not answer is left alone.
 const QUIET: Duration = Duration::from_secs(30);
@@ -75,42 +75,32 @@ impl RabbitBus {
             None => self.connect().await?,
         };
         self.connected.set(0);
-        self.published.add(count(messages));
-        let mut fates = open.publisher.publish(messages).await?;
-        self.invite_partners(&open, messages, &mut fates).await?;
-        let silent = fates.iter().filter(|fate| **fate == Fate::Silent).count();
-        self.confirmed.add(u64::try_from(messages.len().saturating_sub(silent)).unwrap_or(u64::MAX));
-        if silent == 0 {
+        self.published.add(count(messages.len()));
+        let fates = open.publisher.publish(messages).await?;
+        self.invite_partners(&open, messages, &fates).await?;
+        let how_many = |wanted: Fate| fates.iter().filter(|fate| **fate == wanted).count();
+        self.confirmed.add(count(how_many(Fate::Confirmed)));
+        if how_many(Fate::Silent) == 0 {
             self.connected.set(1);
             *place = Some(open);
         }
         Ok(fates)
     }
 
-    /// Results for partners who have no queue yet: makes the queues and sends those once more.
+    /// Makes the queues of partners who have none yet.
     async fn invite_partners(
         &self,
         open: &Open,
         messages: &[Outgoing],
-        fates: &mut [Fate],
+        fates: &[Fate],
     ) -> Result<(), LinkError> {
         let results = self.rabbit.topology().results();
-        let missed: Vec<usize> = (0..)
-            .zip(messages.iter().zip(fates.iter()))
-            .filter(|(_, (message, fate))| **fate == Fate::Unroutable && message.exchange == results)
-            .map(|(index, _)| index)
-            .collect();
-        if missed.is_empty() {
-            return Ok(());
-        }
-        let again: Vec<_> = missed.iter().filter_map(|index| messages.get(*index)).cloned().collect();
-        for partner in again.iter().map(|message| &message.key).collect::<BTreeSet<_>>() {
+        let missed = messages
+            .iter()
+            .zip(fates)
+            .filter(|(message, fate)| **fate == Fate::Unroutable && message.exchange == results);
+        for partner in missed.map(|(message, _)| &message.key).collect::<BTreeSet<_>>() {
             open.link.declare_results(partner).await?;
-        }
-        for (index, fate) in missed.into_iter().zip(open.publisher.publish(&again).await?) {
-            if let Some(place) = fates.get_mut(index) {
-                *place = fate;
-            }
         }
         Ok(())
     }
@@ -145,34 +135,37 @@ impl RabbitBus {
         Ok(messages)
     }
 
-    /// The partners whose queues are left alone now.
-    fn quiet(&self) -> BTreeSet<String> {
+    /// The partners whose queues are left alone now, and until when.
+    fn quiet(&self) -> BTreeMap<String, Instant> {
         let mut quiet = self.quiet.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
         quiet.retain(|_, until| *until > now);
-        quiet.keys().cloned().collect()
+        quiet.clone()
     }
 
-    /// Leaves the queues of these partners alone for a while.
-    fn leave_alone(&self, partners: &BTreeSet<String>) {
+    fn leave_alone(&self, partners: &BTreeMap<String, Instant>) {
         let mut quiet = self.quiet.lock().unwrap_or_else(PoisonError::into_inner);
-        let until = Instant::now() + QUIET;
         let room = QUIET_PARTNERS.saturating_sub(quiet.len());
-        quiet.extend(partners.iter().take(room).map(|partner| (partner.clone(), until)));
+        quiet.extend(partners.iter().take(room).map(|(partner, until)| (partner.clone(), *until)));
     }
 
-    /// The partners whose queues did not answer.
+    /// The partners whose queues did not take their results, and until when to leave them alone.
     ///
     /// # Errors
     /// What else was not taken.
-    fn silent(&self, messages: &[Outgoing], fates: Vec<Fate>) -> Result<BTreeSet<String>, DeliverError> {
-        let results = self.rabbit.topology().results();
-        let mut silent = BTreeSet::new();
+    fn missed(
+        &self,
+        messages: &[Outgoing],
+        fates: Vec<Fate>,
+    ) -> Result<BTreeMap<String, Instant>, DeliverError> {
+        let (results, now) = (self.rabbit.topology().results(), Instant::now());
+        let mut missed = BTreeMap::new();
         for (message, fate) in messages.iter().zip(fates) {
-            let key = &message.key;
+            let (key, is_result) = (&message.key, message.exchange == results);
             match fate {
                 Fate::Confirmed => {}
-                Fate::Silent if message.exchange == results => drop(silent.insert(key.clone())),
+                Fate::Silent if is_result => drop(missed.insert(key.clone(), now + QUIET)),
+                Fate::Unroutable if is_result => drop(missed.insert(key.clone(), now + SETTLE)),
                 Fate::Silent => return Err(DeliverError::Unavailable("no confirms in time".to_owned())),
                 Fate::Refused => {
                     return Err(DeliverError::Unavailable(format!("a queue for {key} is full")));
@@ -180,14 +173,27 @@ impl RabbitBus {
                 Fate::Unroutable => return Err(DeliverError::Refused(format!("no queue takes {key}"))),
             }
         }
-        Ok(silent)
+        Ok(missed)
     }
 }
 
 /// Whether a batch has something for one of these partners.
-fn is_for(batch: &Batch, partners: &BTreeSet<String>) -> bool {
+fn is_for(batch: &Batch, partners: &BTreeMap<String, Instant>) -> bool {
     let addressees = batch.events.iter().filter_map(|event| event.addressee.as_ref());
-    !partners.is_empty() && addressees.into_iter().any(|addressee| partners.contains(addressee))
+    !partners.is_empty() && addressees.into_iter().any(|addressee| partners.contains_key(addressee))
+}
+
+/// The batches that wait for these partners.
+fn held(batches: &[Batch], partners: &BTreeMap<String, Instant>) -> Option<Held> {
+    let held = batches.iter().filter(|batch| is_for(batch, partners));
+    let batch_ids: BTreeSet<i64> = held.map(|batch| batch.batch_id).collect();
+    let until = partners.values().min().filter(|_| !batch_ids.is_empty())?;
+    let names: Vec<_> = partners.keys().map(String::as_str).collect();
+    Some(Held {
+        batch_ids,
+        pause: until.saturating_duration_since(Instant::now()),
+        why: format!("the queue of results of {} is new or does not answer", names.join(", ")),
+    })
 }
 
 fn properties(envelope: &CloudEvent) -> Result<BasicProperties, DeliverError> {
@@ -201,8 +207,8 @@ fn properties(envelope: &CloudEvent) -> Result<BasicProperties, DeliverError> {
         .with_timestamp(u64::try_from(envelope.time.timestamp()).unwrap_or(0)))
 }
 
-fn count(messages: &[Outgoing]) -> u64 {
-    u64::try_from(messages.len()).unwrap_or(u64::MAX)
+fn count(messages: usize) -> u64 {
+    u64::try_from(messages).unwrap_or(u64::MAX)
 }
 
 impl Bus for RabbitBus {
@@ -215,19 +221,11 @@ impl Bus for RabbitBus {
                     .send(&messages)
                     .await
                     .map_err(|error| DeliverError::Unavailable(error.to_string()))?;
-                let silent = self.silent(&messages, fates)?;
-                self.leave_alone(&silent);
-                partners.extend(silent);
+                let missed = self.missed(&messages, fates)?;
+                self.leave_alone(&missed);
+                partners.extend(missed);
             }
-            let held = batches.iter().filter(|batch| is_for(batch, &partners));
-            let batch_ids: BTreeSet<i64> = held.map(|batch| batch.batch_id).collect();
-            let why = || {
-                format!(
-                    "the queue of results of {} does not answer",
-                    partners.iter().map(String::as_str).collect::<Vec<_>>().join(", ")
-                )
-            };
-            Ok((!batch_ids.is_empty()).then(|| Held { batch_ids, pause: QUIET, why: why() }))
+            Ok(held(&batches, &partners))
         })
     }
 }

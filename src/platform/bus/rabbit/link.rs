@@ -14,7 +14,7 @@ use lapin::uri::AMQPUri;
 use lapin::{
     BasicProperties, Channel, Confirmation, Connection, ConnectionProperties, Consumer, PublisherConfirm,
 };
-use tokio::time::{Instant, sleep_until, timeout, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::topology::{Topology, short};
 use crate::config::Secret;
@@ -23,9 +23,10 @@ use crate::config::Secret;
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 /// How long the broker may take to confirm what was published together. Shorter than a delivery of the relay.
 const CONFIRM_WITHIN: Duration = Duration::from_secs(10);
-/// How long a broker that was away is left alone when it answers again, while its queues elect their leaders: a publish that
-/// comes before the election may leave a queue without a leader for good (rabbitmq-server's issue 10070; 3.8 to 3.12).
-const SETTLE: Duration = Duration::from_secs(2);
+/// How long a queue that was just made is left alone: RabbitMQ confirms messages in it at once, but writes down that there is
+/// such a queue up to a second later (`ra_directory`, `auto_save`), and one that is killed before that comes back with an
+/// empty queue of this name that gets no leader.
+pub const SETTLE: Duration = Duration::from_secs(2);
 /// How long an orderly close may take.
 const CLOSE_WITHIN: Duration = Duration::from_secs(2);
 /// A connection without a sign for twice as long is lost.
@@ -58,16 +59,6 @@ struct Inner {
     topology: Topology,
     /// Who has a connection, and who should have one.
     links: Mutex<BTreeMap<&'static str, bool>>,
-    presence: Mutex<Presence>,
-}
-
-/// What is known of the broker.
-#[derive(Clone, Copy)]
-enum Presence {
-    There,
-    Away,
-    /// It answers again.
-    BackUntil(Instant),
 }
 
 impl Rabbit {
@@ -78,12 +69,7 @@ impl Rabbit {
     pub fn new(url: &Secret, prefix: &str) -> Result<Self, String> {
         let mut uri: AMQPUri = url.expose().parse()?;
         uri.query.heartbeat.get_or_insert(HEARTBEAT_SECONDS);
-        Ok(Self(Arc::new(Inner {
-            uri,
-            topology: Topology::new(prefix),
-            links: Mutex::default(),
-            presence: Mutex::new(Presence::There),
-        })))
+        Ok(Self(Arc::new(Inner { uri, topology: Topology::new(prefix), links: Mutex::default() })))
     }
 
     /// The names.
@@ -109,53 +95,56 @@ impl Rabbit {
         self.0.links.lock().unwrap_or_else(PoisonError::into_inner).insert(name, up);
     }
 
-    fn went_away(&self) {
-        *self.0.presence.lock().unwrap_or_else(PoisonError::into_inner) = Presence::Away;
+    /// A connection for `name`, who needs one all the time, with everything declared.
+    ///
+    /// # Errors
+    /// [`LinkError`]; until the next success `name` counts as without a connection.
+    pub async fn connect(&self, name: &'static str) -> Result<Link, LinkError> {
+        self.note(name, false);
+        let (connection, side) = self.open(name).await?;
+        self.note(name, true);
+        Ok(Link { rabbit: self.clone(), keeper: Some(name), connection, side })
     }
 
-    /// Until when a broker that was away is to be left alone.
-    fn back_until(&self) -> Option<Instant> {
-        let mut presence = self.0.presence.lock().unwrap_or_else(PoisonError::into_inner);
-        if matches!(*presence, Presence::Away) {
-            *presence = Presence::BackUntil(Instant::now() + SETTLE);
-        }
-        match *presence {
-            Presence::BackUntil(until) => Some(until),
-            Presence::There | Presence::Away => None,
-        }
-    }
-
-    /// A connection for `name`, with everything declared.
+    /// A connection for one piece of work, with everything declared.
     ///
     /// # Errors
     /// [`LinkError`].
-    pub async fn connect(&self, name: &'static str) -> Result<Link, LinkError> {
-        self.note(name, false);
+    pub async fn visit(&self, name: &'static str) -> Result<Link, LinkError> {
+        let (connection, side) = self.open(name).await?;
+        Ok(Link { rabbit: self.clone(), keeper: None, connection, side })
+    }
+
+    async fn open(&self, name: &'static str) -> Result<(Connection, Channel), LinkError> {
         let opened = async {
             let properties =
                 ConnectionProperties::default().with_connection_name(format!("gencharge {name}").into());
-            let connection = Connection::connect_uri(self.0.uri.clone(), properties)
-                .await
-                .inspect_err(|_| self.went_away())?;
-            if let Some(until) = self.back_until() {
-                sleep_until(until).await;
-            }
-            let channel = connection.create_channel().await?;
-            self.topology().declare(&channel).await?;
-            let side = channel;
-            Ok::<_, LinkError>(Link { rabbit: self.clone(), name, connection, side })
+            let connection = Connection::connect_uri(self.0.uri.clone(), properties).await?;
+            let side = connection.create_channel().await?;
+            self.topology().declare(&side).await?;
+            Ok((connection, side))
         };
-        let link =
-            timeout(CONNECT_WITHIN, opened).await.map_err(|_| LinkError::new("no connection in time"))??;
-        self.note(name, true);
-        Ok(link)
+        timeout(CONNECT_WITHIN, opened).await.map_err(|_| LinkError::new("no connection in time"))?
+    }
+
+    /// Makes a partner's queue of results, if it is missing. It may be used when this has returned ([`SETTLE`]).
+    ///
+    /// # Errors
+    /// [`LinkError`].
+    pub async fn make_results(&self, partner: &str) -> Result<(), LinkError> {
+        let link = self.visit("partners").await?;
+        let made = link.declare_results(partner).await;
+        link.close().await;
+        sleep(SETTLE).await;
+        made
     }
 }
 
 /// One connection.
 pub struct Link {
     rabbit: Rabbit,
-    name: &'static str,
+    /// Who counts as connected by it.
+    keeper: Option<&'static str>,
     connection: Connection,
     /// For declarations and looks at queues.
     side: Channel,
@@ -163,7 +152,9 @@ pub struct Link {
 
 impl Drop for Link {
     fn drop(&mut self) {
-        self.rabbit.note(self.name, false);
+        if let Some(keeper) = self.keeper {
+            self.rabbit.note(keeper, false);
+        }
     }
 }
 

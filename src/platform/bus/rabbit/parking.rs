@@ -86,7 +86,7 @@ impl Replay for Rabbit {
     fn replay<'a>(&'a self, parked: &'a Parked) -> BoxFuture<'a, Result<(), ReplayError>> {
         Box::pin(async move {
             let away = |error: LinkError| ReplayError::Unavailable(error.to_string());
-            let link = self.connect("replay").await.map_err(away)?;
+            let link = self.visit("replay").await.map_err(away)?;
             let publisher = link.publisher().await.map_err(away)?;
             let message = Letter::replayed(parked, self.user()).map_err(away)?;
             let fates = publisher.publish(&[message]).await.map_err(away)?;
