@@ -10,6 +10,7 @@ mod feed;
 mod letter;
 mod link;
 mod parking;
+mod results;
 mod topology;
 
 pub use bus::RabbitBus;

@@ -246,10 +246,10 @@ impl Publisher {
     /// The connection was lost: each message may have been taken or not.
     pub async fn publish(&self, messages: &[Outgoing]) -> Result<Vec<Fate>, LinkError> {
         let until = Instant::now() + CONFIRM_WITHIN;
-        let confirms = timeout_at(until, self.publish_all(messages))
-            .await
-            .map_err(|_| LinkError::new("the broker takes nothing"))??;
-        let fates = confirms.into_iter().map(|confirm| async move {
+        let Ok(confirms) = timeout_at(until, self.publish_all(messages)).await else {
+            return Ok(vec![Fate::Silent; messages.len()]);
+        };
+        let fates = confirms?.into_iter().map(|confirm| async move {
             match timeout_at(until, confirm).await {
                 Ok(confirm) => fate(&confirm?),
                 Err(_) => Ok(Fate::Silent),
