@@ -28,6 +28,7 @@ use sqlx::{PgConnection, PgPool};
 
 use crate::support::database::TestDatabase;
 use crate::support::eventually;
+use crate::support::money::UNDELIVERED;
 
 const LIMITS: ClaimLimits = ClaimLimits { batches: 100, events: 1000 };
 
@@ -161,7 +162,7 @@ async fn what_was_delivered_and_not_marked_comes_again_and_tells_nobody_twice() 
     assert_eq!((cycle.batches, cycle.events), (2, 11));
     assert_eq!(writer.seen(), [1, 1, 2, 2]);
     assert_eq!(number(pool, "SELECT count(*) FROM notifications").await, notices);
-    assert_eq!(number(pool, "SELECT count(*) FROM outbox_batches WHERE delivered_at IS NULL").await, 0);
+    assert_eq!(number(pool, UNDELIVERED).await, 0);
     assert_eq!(relay(pool, &writer, RelaySettings::default()).cycle().await.unwrap().claimed, 0);
 }
 
@@ -275,10 +276,7 @@ fn supervised_relay_and_notifications_deliver_when_woken_and_once_more_at_the_en
         write(&mut database.pool.acquire().await.unwrap(), 2, 2, SystemClock.now()).await;
         universe.shutdown(Duration::from_secs(10)).await.unwrap();
         assert_eq!(number(&database.pool, "SELECT count(*) FROM notifications").await, 8);
-        assert_eq!(
-            number(&database.pool, "SELECT count(*) FROM outbox_batches WHERE delivered_at IS NULL").await,
-            0
-        );
+        assert_eq!(number(&database.pool, UNDELIVERED).await, 0);
         pool.close().await;
     });
 }

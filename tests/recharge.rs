@@ -12,7 +12,7 @@ use gencharge_actors::kernel::Clock as _;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::app::{TestApp, with_app, with_settings};
+use crate::support::app::{Answer, TestApp, with_app, with_settings};
 use crate::support::eventually;
 use crate::support::money::{ASHA, RAVI, SUBSCRIBE, TOP_UP, recharge, with};
 
@@ -51,16 +51,43 @@ fn of_64_concurrent_recharges_from_funds_for_one_exactly_one_succeeds() {
     });
 }
 
+/// Holds Asha's wallet until it is committed.
+async fn lock_asha(app: &TestApp) -> sqlx::Transaction<'static, sqlx::Postgres> {
+    let mut held = app.pool.begin().await.unwrap();
+    let lock = "SELECT 1 FROM wallets WHERE phone = 919800000001 FOR UPDATE";
+    sqlx::query(lock).execute(&mut *held).await.unwrap();
+    held
+}
+
+async fn waits_for_a_lock(app: &TestApp) -> Option<()> {
+    (app.count(WAITING_FOR_A_LOCK).await > 0).then_some(())
+}
+
+/// The only wallet shard, as `/readyz` shows it.
+async fn shard(app: &TestApp) -> Value {
+    let ready = app.get("/readyz", "").await.ok();
+    let mut actors = ready["actors"].as_array().unwrap().iter();
+    actors.find(|actor| actor["name"] == "wallet-0").unwrap().clone()
+}
+
+/// Waits for `what`, which is to come before any of the answers.
+async fn before_answers(
+    answers: &mut FuturesUnordered<impl Future<Output = Answer>>,
+    what: &str,
+    ask: impl AsyncFnMut() -> Option<()>,
+) {
+    tokio::select! {
+        answer = answers.next() => panic!("answered before {what}: {answer:?}"),
+        () = eventually(what, PATIENCE, ask) => {}
+    }
+}
+
 #[test]
 fn a_full_mailbox_refuses_at_once_and_what_it_took_is_done() {
     with_settings(&[("GENCHARGE_WALLET_SHARDS", "1"), ("GENCHARGE_WALLET_MAILBOX", "2")], async |app| {
         let token = app.sign_in(ASHA).await.access;
         app.fund(&token, 3 * 299).await;
-        let mut held = app.pool.begin().await.unwrap();
-        sqlx::query("SELECT 1 FROM wallets WHERE phone = 919800000001 FOR UPDATE")
-            .execute(&mut *held)
-            .await
-            .unwrap();
+        let held = lock_asha(app).await;
         let body = recharge(ASHA, 1);
         // One type of future, by whichever way it is made: an async closure has one for each.
         let order = |number: usize| {
@@ -68,11 +95,7 @@ fn a_full_mailbox_refuses_at_once_and_what_it_took_is_done() {
             async move { app.order(SUBSCRIBE, token, &format!("full-{number}"), body).await }
         };
         let mut answers = FuturesUnordered::from_iter([order(0)]);
-        let waits = async || (app.count(WAITING_FOR_A_LOCK).await > 0).then_some(());
-        tokio::select! {
-            answer = answers.next() => panic!("answered while the wallet was locked: {answer:?}"),
-            () = eventually("the wait for the wallet", PATIENCE, waits) => {}
-        }
+        before_answers(&mut answers, "the wait for the wallet", async || waits_for_a_lock(app).await).await;
         answers.extend((1..=8).map(order));
         for _ in 0..6 {
             let refused = answers.next().await.unwrap();
@@ -93,31 +116,18 @@ fn an_actor_that_panics_mid_batch_answers_unknown_restarts_and_the_retries_get_t
     with_settings(&[("GENCHARGE_WALLET_SHARDS", "1")], async |app| {
         let token = app.sign_in(ASHA).await.access;
         app.fund(&token, 12 * 299).await;
-        let mut held = app.pool.begin().await.unwrap();
-        let lock = "SELECT 1 FROM wallets WHERE phone = 919800000001 FOR UPDATE";
-        sqlx::query(lock).execute(&mut *held).await.unwrap();
+        let held = lock_asha(app).await;
         let body = recharge(ASHA, 1);
         let order = |number: usize| {
             let (token, body) = (&token, &body);
             async move { app.order(SUBSCRIBE, token, &format!("panic-{number}"), body).await }
         };
         let mut answers = FuturesUnordered::from_iter([order(0)]);
-        let waits = async || (app.count(WAITING_FOR_A_LOCK).await > 0).then_some(());
-        tokio::select! {
-            answer = answers.next() => panic!("answered while the wallet was locked: {answer:?}"),
-            () = eventually("the wait for the wallet", PATIENCE, waits) => {}
-        }
+        before_answers(&mut answers, "the wait for the wallet", async || waits_for_a_lock(app).await).await;
         // The first order's batch goes through; the others, which wait in the mailbox, are the batch that panics.
         answers.extend((1..12).map(order));
-        let queued = async || {
-            let actors = app.get("/readyz", "").await.ok()["actors"].as_array().unwrap().clone();
-            let shard = actors.iter().find(|actor| actor["name"] == "wallet-0").unwrap();
-            (shard["mailbox_depth"] == 11).then_some(())
-        };
-        tokio::select! {
-            answer = answers.next() => panic!("answered while the wallet was locked: {answer:?}"),
-            () = eventually("eleven orders in the mailbox", PATIENCE, queued) => {}
-        }
+        let queued = async || (shard(app).await["mailbox_depth"] == 11).then_some(());
+        before_answers(&mut answers, "eleven orders in the mailbox", queued).await;
         app.trap.panic_in_batch(2);
         held.commit().await.unwrap();
         let (mut done, mut unknown) = (0, 0);
@@ -138,9 +148,7 @@ fn an_actor_that_panics_mid_batch_answers_unknown_restarts_and_the_retries_get_t
             answer.ok();
         }
         assert_eq!(app.balance(ASHA).await, 0);
-        let actors = app.get("/readyz", "").await.ok()["actors"].as_array().unwrap().clone();
-        let shard = actors.iter().find(|actor| actor["name"] == "wallet-0").unwrap();
-        assert_eq!(shard["restarts"], 1);
+        assert_eq!(shard(app).await["restarts"], 1);
         app.verify().await;
     });
 }
@@ -159,13 +167,7 @@ impl<'a> Load<'a> {
     }
 
     /// `seen` gets what was true before the request was sent, and the answer.
-    async fn run<T>(
-        &self,
-        token: &str,
-        body: &Value,
-        before: impl Fn() -> T,
-        seen: impl Fn(T, crate::support::app::Answer),
-    ) {
+    async fn run<T>(&self, token: &str, body: &Value, before: impl Fn() -> T, seen: impl Fn(T, Answer)) {
         let (before, seen) = (&before, &seen);
         join_all((0..8_usize).map(async |worker| {
             while !self.end.load(Ordering::Relaxed) {

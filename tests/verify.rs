@@ -9,7 +9,7 @@ use sqlx::AssertSqlSafe;
 
 use crate::support::app::{TestApp, with_app};
 use crate::support::eventually;
-use crate::support::money::{ASHA, RAVI, SUBSCRIBE, TOP_UP, findings, recharge, with};
+use crate::support::money::{ASHA, RAVI, SUBSCRIBE, TOP_UP, UNDELIVERED, findings, recharge, with};
 
 const TABLES: [&str; 15] = [
     "archived_users",
@@ -210,7 +210,7 @@ async fn history(app: &TestApp) {
     })
     .await;
     eventually("an empty outbox", Duration::from_secs(10), async || {
-        (app.count("SELECT count(*) FROM outbox_batches WHERE delivered_at IS NULL").await == 0).then_some(())
+        (app.count(UNDELIVERED).await == 0).then_some(())
     })
     .await;
 }

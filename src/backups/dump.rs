@@ -205,7 +205,7 @@ async fn hand_over(chunk: &mut Vec<u8>, writer: &Writer, progress: &Progress) ->
         return Ok(());
     }
     let full = std::mem::replace(chunk, Vec::with_capacity(CHUNK));
-    progress.bytes.add(u64::try_from(full.len()).unwrap_or_default());
+    progress.bytes.add_len(full.len());
     for piece in full.chunks(CHUNK * 4) {
         writer.put(Frame::Rows(piece.to_vec())).await?;
     }

@@ -285,7 +285,7 @@ async fn load_table(
     let following = loop {
         match frames.recv().await {
             Some(Ok(Frame::Rows(rows))) => {
-                progress.bytes.add(u64::try_from(rows.len()).unwrap_or_default());
+                progress.bytes.add_len(rows.len());
                 copy.send(rows).await?;
             }
             other => break other,

@@ -13,7 +13,7 @@ use crate::partners::{ADMIN, partner};
 use crate::support::app::{TestApp, with_settings};
 use crate::support::broker::{Broker, Client};
 use crate::support::eventually;
-use crate::support::money::ASHA;
+use crate::support::money::{ASHA, UNDELIVERED};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -144,11 +144,8 @@ fn what_nobody_can_do_is_set_aside_whole_with_its_reason_and_the_queue_goes_on()
         desk.all_set_aside().await;
 
         // The partner's queue is made with the first answer.
-        eventually("the first answer", PATIENCE, async || {
-            let waiting = "SELECT count(*) FROM outbox_batches WHERE delivered_at IS NULL";
-            (app.count(waiting).await == 0).then_some(())
-        })
-        .await;
+        eventually("the first answer", PATIENCE, async || (app.count(UNDELIVERED).await == 0).then_some(()))
+            .await;
         // Without money, and with: both are told, neither is set aside.
         let results = broker.topology.results_of("guest").unwrap();
         let code = |answer: &Value| (answer["type"].clone(), answer["data"]["code"].clone());

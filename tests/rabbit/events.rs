@@ -9,7 +9,7 @@ use crate::partners::partner;
 use crate::support::app::{TestApp, with_settings};
 use crate::support::broker::Broker;
 use crate::support::eventually;
-use crate::support::money::{ASHA, SUBSCRIBE, TOP_UP, recharge};
+use crate::support::money::{ASHA, SUBSCRIBE, TOP_UP, UNDELIVERED, recharge};
 use crate::support::own_broker::OwnBroker;
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -33,10 +33,9 @@ async fn answer_acme(app: &TestApp) -> i64 {
     copied
 }
 
-const WAITING: &str = "SELECT count(*) FROM outbox_batches WHERE delivered_at IS NULL";
-
 async fn delivered(app: &TestApp) {
-    eventually("an empty outbox", 2 * PATIENCE, async || (app.count(WAITING).await == 0).then_some(())).await;
+    eventually("an empty outbox", 2 * PATIENCE, async || (app.count(UNDELIVERED).await == 0).then_some(()))
+        .await;
 }
 
 async fn told(app: &TestApp, token: &str, text: &str) -> Value {
@@ -121,7 +120,7 @@ fn a_partner_whose_queue_does_not_answer_holds_up_nobody_else() {
         app.order(TOP_UP, &customer, "t", &json!({ "amount": "77.00", "payment_method": "UPI" })).await.ok();
         told(app, &customer, "77.00").await;
         eventually("only the partner's batch waiting", PATIENCE, async || {
-            (app.count(WAITING).await == 1).then_some(())
+            (app.count(UNDELIVERED).await == 1).then_some(())
         })
         .await;
         own.answers(&queue);

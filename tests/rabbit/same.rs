@@ -15,7 +15,7 @@ use sqlx::Row as _;
 use crate::support::app::{TestApp, with_settings};
 use crate::support::broker::{Broker, Client};
 use crate::support::eventually;
-use crate::support::money::{ASHA, RAVI, SUBSCRIBE, TOP_UP, recharge, with};
+use crate::support::money::{ASHA, RAVI, SUBSCRIBE, TOP_UP, UNDELIVERED, recharge, with};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const ADMIN: &str = "9000000001";
@@ -64,8 +64,7 @@ async fn play(app: &TestApp, begin: DateTime<Utc>, tap: Option<&Client>) -> Stor
         answers.push(format!("{path} {} {}", answer.status, answer.json["code"]));
     }
     eventually("the delivery of everything", PATIENCE, async || {
-        let waiting = "SELECT count(*) FROM outbox_batches WHERE delivered_at IS NULL";
-        (app.count(waiting).await == 0).then_some(())
+        (app.count(UNDELIVERED).await == 0).then_some(())
     })
     .await;
     let written = written(app).await;

@@ -15,6 +15,9 @@ pub const TOP_UP: &str = "/recharge/wallet/topup";
 pub const ASHA: &str = "9800000001";
 pub const RAVI: &str = "9800000002";
 
+/// How many batches of the outbox wait.
+pub const UNDELIVERED: &str = "SELECT count(*) FROM outbox_batches WHERE delivered_at IS NULL";
+
 /// The body of a recharge of `phone`, paid from the wallet.
 pub fn recharge(phone: &str, plan: i64) -> Value {
     json!({ "phone_number": phone, "plan_id": plan, "payment_method": "Wallet" })

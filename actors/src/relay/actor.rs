@@ -96,11 +96,10 @@ impl Gauges {
     }
 
     fn count(&self, cycle: &Cycle) {
-        let number = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
-        self.delivered.add(number(cycle.events));
-        self.batches.add(number(cycle.batches));
-        self.released.add(number(cycle.released));
-        self.held.add(number(cycle.held));
+        self.delivered.add_len(cycle.events);
+        self.batches.add_len(cycle.batches);
+        self.released.add_len(cycle.released);
+        self.held.add_len(cycle.held);
         self.cycles.add(1);
         self.last_cycle_events.set_len(cycle.events);
     }

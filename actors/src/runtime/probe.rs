@@ -106,6 +106,11 @@ impl Gauge {
         self.0.fetch_add(by, Ordering::Relaxed);
     }
 
+    /// Counts up by a length.
+    pub fn add_len(&self, len: usize) {
+        self.add(u64::try_from(len).unwrap_or(u64::MAX));
+    }
+
     /// The present value.
     #[must_use]
     pub fn get(&self) -> u64 {

@@ -83,7 +83,7 @@ impl<S: WalletStore> Shard<S> {
     fn count(&self, answers: &[Result<Done, Refusal>]) {
         self.gauges.batches.add(1);
         self.gauges.last_batch.set_len(answers.len());
-        self.gauges.orders.add(u64::try_from(answers.len()).unwrap_or(0));
+        self.gauges.orders.add_len(answers.len());
         let largest = u64::try_from(answers.len()).unwrap_or(0).max(self.gauges.largest_batch.get());
         self.gauges.largest_batch.set(largest);
         match answers.first() {

@@ -16,10 +16,10 @@ use futures_util::future::{join, join_all};
 use serde_json::json;
 
 use super::client::Customer;
-use crate::support::money::TOP_UP;
+use crate::support::money::{TOP_UP, UNDELIVERED};
 use crate::support::{eventually, eventually_every};
 use partner::{EACH, publish};
-use world::{LOOK, PATIENCE, TOLD, WAITING, World, post};
+use world::{LOOK, PATIENCE, TOLD, World, post};
 
 /// Notices of recharges that somebody else paid.
 const RECHARGED: &str = "SELECT count(*) FROM notifications WHERE document::jsonb->>'description' LIKE 'Your number % was recharged%'";
@@ -66,7 +66,7 @@ async fn every_message_has_one_outcome_whatever_is_killed() {
     world.until("an answer to every event", limit, TOLD, |told| told >= wanted).await;
     let taken = confirmed.load(Ordering::Relaxed);
     println!("{events} events committed in {:?}, {taken} publishes confirmed", began.elapsed());
-    world.until("an empty outbox", limit, WAITING, |left| left == 0).await;
+    world.until("an empty outbox", limit, UNDELIVERED, |left| left == 0).await;
     println!("and the outbox empty in {:?}", began.elapsed());
     world.until("a notice for every recharge", limit, RECHARGED, |told| told >= wanted).await;
     println!("and everybody told in {:?}", began.elapsed());
@@ -152,7 +152,7 @@ async fn a_broker_away_under_load_loses_nothing_and_the_lag_drains() {
     let (limit, stopped) = (patience_for(usize::try_from(load.acknowledged()).unwrap()), Instant::now());
     eventually_every(LOOK, "an empty outbox", limit, async || {
         most = most.max(world.metric(LAG).await.unwrap());
-        (world.count(WAITING).await == 0).then_some(())
+        (world.count(UNDELIVERED).await == 0).then_some(())
     })
     .await;
     println!(

@@ -22,8 +22,6 @@ pub const LOOK: Duration = Duration::from_millis(250);
 
 /// What the partner was told, by the outbox.
 pub const TOLD: &str = "SELECT count(*) FROM outbox_events WHERE addressee = 'guest'";
-/// What waits in the outbox.
-pub const WAITING: &str = "SELECT count(*) FROM outbox_batches WHERE delivered_at IS NULL";
 
 // Dropped in this order: the application before its database, the database before its folder.
 pub struct World {

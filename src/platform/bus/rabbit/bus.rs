@@ -97,6 +97,7 @@ impl RabbitBus {
         batches: impl IntoIterator<Item = &'a Batch>,
     ) -> Result<(Vec<Outgoing>, Addressed), DeliverError> {
         let topology = self.rabbit.topology();
+        let (to_events, to_results) = (topology.events(), topology.results());
         let (mut events, mut results) = (Vec::new(), Addressed::new());
         for batch in batches {
             for envelope in envelopes(batch).map_err(DeliverError::Refused)? {
@@ -105,14 +106,14 @@ impl RabbitBus {
                 let properties = properties(&envelope)?;
                 if let Some(partner) = envelope.partner {
                     results.entry(partner.clone()).or_default().push(Outgoing {
-                        exchange: topology.results(),
+                        exchange: to_results.clone(),
                         key: partner,
                         properties: properties.clone(),
                         body: body.clone(),
                     });
                 }
                 events.push(Outgoing {
-                    exchange: topology.events(),
+                    exchange: to_events.clone(),
                     key: envelope.event_type,
                     properties,
                     body,
@@ -153,10 +154,6 @@ fn properties(envelope: &CloudEvent) -> Result<BasicProperties, DeliverError> {
         .with_timestamp(u64::try_from(envelope.time.timestamp()).unwrap_or(0)))
 }
 
-fn count(messages: usize) -> u64 {
-    u64::try_from(messages).unwrap_or(u64::MAX)
-}
-
 impl Bus for RabbitBus {
     fn deliver(&self, batches: Arc<[Batch]>) -> BoxFuture<'_, Result<Option<Held>, DeliverError>> {
         Box::pin(async move {
@@ -164,13 +161,13 @@ impl Bus for RabbitBus {
             let (events, results) =
                 self.messages(batches.iter().filter(|batch| !is_for(batch, &partners)))?;
             let sent = events.len() + results.values().map(Vec::len).sum::<usize>();
-            self.published.add(count(sent));
+            self.published.add_len(sent);
             let (taken, waiting) = join(self.send(&events), self.results.publish(&results)).await;
             let waiting = waiting.map_err(away)?;
             taken?;
             let late = results.iter().filter(|(partner, _)| waiting.contains_key(*partner));
             let late = late.map(|(_, messages)| messages.len()).sum();
-            self.confirmed.add(count(sent.saturating_sub(late)));
+            self.confirmed.add_len(sent.saturating_sub(late));
             partners.extend(waiting);
             Ok(held(&batches, &partners))
         })

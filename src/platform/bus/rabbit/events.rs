@@ -73,7 +73,7 @@ impl EventFeed {
         ending: &Ending,
     ) -> Result<(), LinkError> {
         let Some(last) = group.last().map(|delivery| delivery.acker.clone()) else { return Ok(()) };
-        let handled = u64::try_from(group.len()).unwrap_or(u64::MAX);
+        let handled = group.len();
         let mut items = Vec::with_capacity(group.len());
         for delivery in group {
             let (_, again, letter) = open(delivery, self.rabbit.user());
@@ -91,7 +91,7 @@ impl EventFeed {
         }
         self.offer_all(items, publisher, ending).await?;
         ack(&last, true).await?;
-        self.gauges.handled.add(handled);
+        self.gauges.handled.add_len(handled);
         Ok(())
     }
 

@@ -75,7 +75,7 @@ impl Feed for ParkingFeed {
                         .collect();
                     self.keep(&parked, ending).await?;
                     ack(&last, true).await?;
-                    self.gauges.handled.add(u64::try_from(parked.len()).unwrap_or(u64::MAX));
+                    self.gauges.handled.add_len(parked.len());
                 }
             }
         }
