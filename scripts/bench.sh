@@ -82,6 +82,7 @@ prepare() {
         "GENCHARGE_DATA_DIR=$home/data" "GENCHARGE_PG_BIN=$PG_BIN" GENCHARGE_MAX_QUEUED_PLANS=1000
         GENCHARGE_DEV_OTP=1 GENCHARGE_OTP_PER_HOUR=1000 "${extra[@]}"
     )
+    reserve_huge_pages
     start_app 0
     find_cluster
     tool 120 seed --demo
@@ -211,7 +212,7 @@ check_everything() {
     stored=$(sql gencharge "SELECT (SELECT count(*) FROM transactions) || ' transactions, ' || (SELECT count(*) FROM notifications)
         || ' notifications, ' || pg_size_pretty(pg_database_size(current_database()))")
     postgres_version=$(sql gencharge "SHOW server_version")
-    shared_buffers=$(sql gencharge "SHOW shared_buffers")
+    shared_buffers=$(sql gencharge "SHOW shared_buffers") pages=$(kind_of_pages)
     tool 420 verify || fail "an invariant is broken: the figures are worth nothing"
     logged=$(find "$home" -maxdepth 1 -name 'access-*.log' -exec cat {} + | wc -l)
     stop_app 0

@@ -40,6 +40,27 @@ durable_write_us() {
     rm -f -- "$home/write"
 }
 
+huge_pages_file=/proc/sys/vm/nr_hugepages huge_pages_before=""
+
+# Huge pages for PostgreSQL's memory, as docs/operations.md advises, where this user may reserve them. PostgreSQL takes them by
+# itself when there are enough: a fifth of the memory for its buffers, and something for the rest.
+reserve_huge_pages() {
+    [[ -w $huge_pages_file ]] || return 0
+    read -r huge_pages_before <"$huge_pages_file"
+    awk -v before="$huge_pages_before" '/^MemTotal/ { buffers = $2 / 5; if (buffers > 8388608) buffers = 8388608
+        print before + int((buffers * 17 / 16 + 65536) / 2048) }' /proc/meminfo >"$huge_pages_file"
+}
+
+give_huge_pages_back() {
+    [[ -z $huge_pages_before ]] || echo "$huge_pages_before" >"$huge_pages_file"
+}
+
+# In which pages PostgreSQL's memory is; it may have fallen back to ordinary ones.
+kind_of_pages() {
+    awk '$1 == "HugePages_Total:" { total = $2 } $1 == "HugePages_Free:" { free = $2 } $1 == "HugePages_Rsvd:" { reserved = $2 }
+        END { print (total - free + reserved > 0 ? "huge" : "ordinary") " pages" }' /proc/meminfo
+}
+
 # What happens to be set for other runs must not change this one.
 clear_environment() {
     local name
@@ -79,6 +100,7 @@ clean_up() {
             kill -INT "$postmaster" 2>/dev/null || true
             end_process "$postmaster" 30
         fi
+        give_huge_pages_back
         ((code == 0)) || show_logs
         rm -rf -- "$home"
         [[ $cluster_home != /var/lib/gencharge/* ]] || rm -rf -- "${cluster_home%/postgres}"

@@ -20,7 +20,7 @@ describe_machine() {
 | Processor | $(nproc) cores, ${model:-unknown model} (server, PostgreSQL and load generator share them) |
 | Memory | $memory GiB |
 | System | Linux $(uname -r) $(uname -m); $file_system; a durable 8 kB write takes $disk_write_us us |
-| PostgreSQL | $postgres_version, embedded, fsync and synchronous_commit on, shared_buffers $shared_buffers |
+| PostgreSQL | $postgres_version, embedded, fsync and synchronous_commit on, shared_buffers $shared_buffers in $pages |
 | Load before | $load_before (1 minute average) |
 | Settings | development, GENCHARGE_MAX_QUEUED_PLANS=1000${extra[*]:+, ${extra[*]}} |
 | At the end | $stored; $logged lines in the access log |
