@@ -178,14 +178,32 @@ fn kept_figures_are_a_full_recount_of_their_moment_and_made_anew_while_somebody_
         app.clock.advance(TimeDelta::minutes(10));
         assert_eq!(shown().await, count().await, "old ones are not shown, whoever keeps them");
 
-        let kept = "SELECT count(*) FROM analytics_kept";
-        assert_eq!(app.count(kept).await, 3);
+        let quick = live.clone().keeping_slower_than(Duration::from_secs(3600));
+        app.clock.advance(TimeDelta::seconds(1));
+        let moment = quick.figures(Report::Plans).await.unwrap();
+        assert_eq!(moment.get(), count().await[0], "what is made quickly is made for every reader");
+    });
+}
+
+#[test]
+fn the_first_to_ask_for_slow_figures_gets_kept_ones() {
+    with_app(async |app| {
+        let live = Analytics::new(app.pool.clone(), Arc::new(app.clock.clone()), Tz::Asia__Kolkata);
+        let slow = live.clone().keeping_slower_than(Duration::ZERO);
+        let keeper = Keeper::new(slow.clone());
+        let keep = async || while keeper.tidy().await.unwrap().more {};
+        let made_at = "SELECT extract(epoch FROM min(made_at))::bigint FROM analytics_kept";
+        keep().await;
+        let first = app.count(made_at).await;
+        assert_eq!(app.count("SELECT count(*) FROM analytics_kept").await, 9);
+        let before = Report::Plans.make(&live.view()).await.unwrap();
+
+        app.clock.advance(TimeDelta::seconds(90));
+        keep().await;
+        assert_eq!(app.count(made_at).await, first, "nobody asks: they rest");
+        assert_eq!(slow.figures(Report::Plans).await.unwrap().get(), before.get());
         app.clock.advance(TimeDelta::seconds(11));
-        keep(&live).await;
-        assert_eq!(app.count(kept).await, 0, "what is made quickly is not kept");
-        shown().await;
-        app.clock.advance(TimeDelta::hours(2));
-        keep(&slow).await;
-        assert_eq!(app.count(kept).await, 0, "what nobody asks for is forgotten");
+        keep().await;
+        assert!(app.count(made_at).await > first, "nobody asks, and yet they are made anew");
     });
 }

@@ -13,6 +13,9 @@ macro_rules! reports {
         }
 
         impl Report {
+            /// Every report.
+            pub const ALL: &[Self] = &[$(Self::$report),*];
+
             /// As it is called in its path.
             pub const fn name(self) -> &'static str {
                 match self { $(Self::$report => $name,)* }

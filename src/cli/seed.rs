@@ -5,6 +5,7 @@ use std::io::{BufWriter, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use chrono::{TimeDelta, Utc};
 use gencharge_actors::kernel::{
@@ -16,6 +17,7 @@ use super::demo;
 use super::people::seed_people;
 use super::seed_history::seed_transactions;
 use super::{Failure, SeedArgs};
+use crate::analytics::PgRollUp;
 use crate::auth::{CUSTOMER_ROLE, Keys, Subject, SubjectKind, mint};
 use crate::catalogue::seed_catalogue;
 use crate::config::{Config, secret_key};
@@ -161,5 +163,7 @@ async fn history(config: &Config, database: &Database, count: u64) -> Result<(),
     })
     .await?;
     eprintln!("; {written} written");
+    // As the server has it long before a history is so long.
+    PgRollUp::new(database.pool().clone(), Arc::new(SystemClock), config.timezone).sum_up().await?;
     Ok(())
 }
