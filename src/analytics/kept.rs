@@ -18,7 +18,7 @@ use super::store::Analytics;
 pub const LIVE: Duration = Duration::from_millis(100);
 
 /// How long kept figures (a row of `analytics_kept`) rest before they are made anew. $1: now, $2: the longest that is live.
-/// While somebody asks, as many times what making them took that it takes at most a twentieth of a core, otherwise a
+/// While somebody asks, as many times what making them took that it takes at most a twentieth of a core each, otherwise a
 /// two-hundredth.
 const REST: &str = "CASE WHEN made_in > $2 AND asked_at > $1 - interval '1 hour'
     THEN greatest(20 * made_in, interval '10 s') ELSE greatest(200 * made_in, interval '100 s') END";
