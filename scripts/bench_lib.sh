@@ -57,8 +57,9 @@ give_huge_pages_back() {
 
 # In which pages PostgreSQL's memory is; it may have fallen back to ordinary ones.
 kind_of_pages() {
-    awk '$1 == "HugePages_Total:" { total = $2 } $1 == "HugePages_Free:" { free = $2 } $1 == "HugePages_Rsvd:" { reserved = $2 }
-        END { print (total - free + reserved > 0 ? "huge" : "ordinary") " pages" }' /proc/meminfo
+    local postmaster
+    read -r postmaster <"$cluster/postmaster.pid"
+    awk '/^HugetlbPages/ { huge = $2 } END { print (huge > 0 ? "huge" : "ordinary") " pages" }' "/proc/$postmaster/status"
 }
 
 # What happens to be set for other runs must not change this one.

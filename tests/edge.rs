@@ -8,7 +8,7 @@ use gencharge::app::openapi_document;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::app::{TestApp, with_app, with_settings};
+use crate::support::app::{TestApp, actor, with_app, with_settings};
 use crate::support::eventually;
 
 const SUPER_ADMIN: &str = "9000000001";
@@ -258,8 +258,7 @@ fn probes_and_numbers() {
         })
         .await;
         assert_eq!((&ready["ready"], &ready["database"]), (&json!(true), &json!("reachable")));
-        let actors = ready["actors"].as_array().unwrap();
-        let relay = actors.iter().find(|actor| actor["name"] == "relay").unwrap();
+        let relay = actor(&ready, "relay");
         assert_eq!((&relay["status"], &relay["restarts"]), (&json!("running"), &json!(0)));
         app.get("/plans/plan/1", "").await.ok();
         app.get("/plans/plan/999999", "").await.problem();

@@ -12,7 +12,7 @@ use gencharge_actors::kernel::Clock as _;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::app::{Answer, TestApp, with_app, with_settings};
+use crate::support::app::{Answer, TestApp, actor, with_app, with_settings};
 use crate::support::eventually;
 use crate::support::money::{ASHA, RAVI, SUBSCRIBE, TOP_UP, recharge, with};
 
@@ -65,9 +65,7 @@ async fn waits_for_a_lock(app: &TestApp) -> Option<()> {
 
 /// The only wallet shard, as `/readyz` shows it.
 async fn shard(app: &TestApp) -> Value {
-    let ready = app.get("/readyz", "").await.ok();
-    let mut actors = ready["actors"].as_array().unwrap().iter();
-    actors.find(|actor| actor["name"] == "wallet-0").unwrap().clone()
+    actor(&app.get("/readyz", "").await.ok(), "wallet-0").clone()
 }
 
 /// Waits for `what`, which is to come before any of the answers.

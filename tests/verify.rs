@@ -9,7 +9,7 @@ use sqlx::AssertSqlSafe;
 
 use crate::support::app::{TestApp, with_app};
 use crate::support::eventually;
-use crate::support::money::{ASHA, RAVI, SUBSCRIBE, TOP_UP, UNDELIVERED, findings, recharge, with};
+use crate::support::money::{ASHA, RAVI, SUBSCRIBE, TOP_UP, findings, recharge, with};
 
 const TABLES: [&str; 15] = [
     "archived_users",
@@ -209,8 +209,5 @@ async fn history(app: &TestApp) {
             .then_some(())
     })
     .await;
-    eventually("an empty outbox", Duration::from_secs(10), async || {
-        (app.count(UNDELIVERED).await == 0).then_some(())
-    })
-    .await;
+    app.delivered(Duration::from_secs(10)).await;
 }

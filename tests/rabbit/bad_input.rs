@@ -13,7 +13,7 @@ use crate::partners::{ADMIN, partner};
 use crate::support::app::{TestApp, with_settings};
 use crate::support::broker::{Broker, Client};
 use crate::support::eventually;
-use crate::support::money::{ASHA, UNDELIVERED};
+use crate::support::money::ASHA;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -143,9 +143,7 @@ fn what_nobody_can_do_is_set_aside_whole_with_its_reason_and_the_queue_goes_on()
         desk.bad("unsupported_media_type", plain, good("12").to_string().as_bytes()).await;
         desk.all_set_aside().await;
 
-        // The partner's queue is made with the first answer.
-        eventually("the first answer", PATIENCE, async || (app.count(UNDELIVERED).await == 0).then_some(()))
-            .await;
+        app.delivered(PATIENCE).await;
         // Without money, and with: both are told, neither is set aside.
         let results = broker.topology.results_of("guest").unwrap();
         let code = |answer: &Value| (answer["type"].clone(), answer["data"]["code"].clone());

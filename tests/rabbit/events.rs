@@ -6,7 +6,7 @@ use gencharge::platform::bus::rabbit::EventQueue;
 use serde_json::{Value, json};
 
 use crate::partners::partner;
-use crate::support::app::{TestApp, with_settings};
+use crate::support::app::{TestApp, actor, with_settings};
 use crate::support::broker::Broker;
 use crate::support::eventually;
 use crate::support::money::{ASHA, SUBSCRIBE, TOP_UP, UNDELIVERED, recharge};
@@ -33,11 +33,6 @@ async fn answer_acme(app: &TestApp) -> i64 {
     copied
 }
 
-async fn delivered(app: &TestApp) {
-    eventually("an empty outbox", 2 * PATIENCE, async || (app.count(UNDELIVERED).await == 0).then_some(()))
-        .await;
-}
-
 async fn told(app: &TestApp, token: &str, text: &str) -> Value {
     eventually(&format!("a notice with {text:?}"), PATIENCE, async || {
         let notices = app.get("/notification/my", token).await.ok();
@@ -62,17 +57,10 @@ fn a_recharge_is_told_to_customer_and_administrators_through_the_broker() {
 
         let ready = app.get("/readyz", "").await.ok();
         assert_eq!(ready["broker"], "reachable");
-        let actor = |name: &str| {
-            let actors = ready["actors"].as_array().unwrap();
-            actors
-                .iter()
-                .find(|actor| actor["name"] == name)
-                .unwrap_or_else(|| panic!("{name}: {ready}"))
-                .clone()
-        };
-        assert!(actor("relay")["gauges"]["confirmed"].as_u64().unwrap() > 0, "no shortcut past the broker");
+        let gauge = |name: &str, gauge: &str| actor(&ready, name)["gauges"][gauge].as_u64().unwrap();
+        assert!(gauge("relay", "confirmed") > 0, "no shortcut past the broker");
         for queue in [EventQueue::UserNotices, EventQueue::AdminNotices] {
-            assert!(actor(&format!("consumer-{}", queue.word()))["gauges"]["handled"].as_u64().unwrap() > 0);
+            assert!(gauge(&format!("consumer-{}", queue.word()), "handled") > 0);
         }
     });
 }
@@ -87,7 +75,7 @@ fn an_answer_goes_to_its_partners_queue_as_a_cloudevent() {
         app.order(SUBSCRIBE, &customer, "k", &recharge(ASHA, 1)).await.ok();
         let copied = answer_acme(app).await;
         let queue = broker.topology.results_of("acme").unwrap();
-        delivered(app).await;
+        app.delivered(2 * PATIENCE).await;
         let message = client.get(&queue).await.delivery;
         assert_eq!(message.properties.delivery_mode(), &Some(2), "it survives the broker");
         let event: Value = serde_json::from_slice(&message.data).unwrap();
@@ -124,7 +112,7 @@ fn a_partner_whose_queue_does_not_answer_holds_up_nobody_else() {
         })
         .await;
         own.answers(&queue);
-        delivered(app).await;
+        app.delivered(2 * PATIENCE).await;
         client.get(&queue).await;
     });
 }

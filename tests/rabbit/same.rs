@@ -15,7 +15,7 @@ use sqlx::Row as _;
 use crate::support::app::{TestApp, with_settings};
 use crate::support::broker::{Broker, Client};
 use crate::support::eventually;
-use crate::support::money::{ASHA, RAVI, SUBSCRIBE, TOP_UP, UNDELIVERED, recharge, with};
+use crate::support::money::{ASHA, RAVI, SUBSCRIBE, TOP_UP, recharge, with};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const ADMIN: &str = "9000000001";
@@ -63,10 +63,7 @@ async fn play(app: &TestApp, begin: DateTime<Utc>, tap: Option<&Client>) -> Stor
         let answer = app.order(path, &tokens[who], &format!("order-{number}"), &body).await;
         answers.push(format!("{path} {} {}", answer.status, answer.json["code"]));
     }
-    eventually("the delivery of everything", PATIENCE, async || {
-        (app.count(UNDELIVERED).await == 0).then_some(())
-    })
-    .await;
+    app.delivered(PATIENCE).await;
     let written = written(app).await;
     if let Some(client) = tap {
         let heard = heard(client, written.len()).await;

@@ -177,6 +177,12 @@ async fn remove_leftovers(admin: &mut PgConnection) {
     }
 }
 
+/// An actor, in what `/readyz` says.
+pub fn actor<'a>(ready: &'a Value, name: &str) -> &'a Value {
+    let mut actors = ready["actors"].as_array().unwrap().iter();
+    actors.find(|actor| actor["name"] == name).unwrap_or_else(|| panic!("{name}: {ready}"))
+}
+
 impl TestApp {
     async fn start(database: &Database, settings: &[(&str, &str)]) -> (Self, RunningApp) {
         tls::use_ring();

@@ -1,5 +1,7 @@
 //! Orders over HTTP, what they left in the ledger, and the check of every invariant.
 
+use std::time::Duration;
+
 use chrono::DateTime;
 use gencharge::verify::{Finding, verify};
 use reqwest::Method;
@@ -7,6 +9,7 @@ use serde_json::{Value, json};
 use sqlx::{PgConnection, PgPool};
 
 use super::app::{Answer, TestApp};
+use super::eventually;
 
 pub const SUBSCRIBE: &str = "/recharge/subscribe";
 pub const TOP_UP: &str = "/recharge/wallet/topup";
@@ -57,6 +60,12 @@ impl TestApp {
     /// One number from the database.
     pub async fn count(&self, statement: &'static str) -> i64 {
         sqlx::query_scalar(statement).fetch_one(&self.pool).await.unwrap()
+    }
+
+    /// Waits until the outbox is empty.
+    pub async fn delivered(&self, limit: Duration) {
+        let empty = async || (self.count(UNDELIVERED).await == 0).then_some(());
+        eventually("an empty outbox", limit, empty).await;
     }
 
     /// Demands that every invariant holds.
